@@ -1,0 +1,231 @@
+//! The allow list: what all policies of the cluster mean for one pod, as one plain value.
+//!
+//! The same value is enforced by the sidecar ([`super::lookup`]), shown by `sidewall policy`,
+//! explained by `sidewall why` ([`super::explain`]), and can be fetched ready-made from a server:
+//! it is serde all the way and needs nothing beside itself.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::net::{Direction, Protocol};
+
+/// A pod, a policy or a Service by name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ObjectRef {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// A rule of a policy: which policy, which direction, and its index in that list (from 0).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RuleId {
+    /// The policy that holds it.
+    pub policy: ObjectRef,
+    /// `spec.ingress` or `spec.egress`.
+    pub direction: Direction,
+    /// Position in that list, from 0.
+    pub index: u32,
+}
+
+/// Everything that decides over one pod's traffic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AllowList {
+    /// The pod it is for.
+    pub pod: ObjectRef,
+    /// The pod's addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Addresses of the node the pod runs on: always allowed.
+    pub node_addresses: Vec<IpAddr>,
+    /// What holds for packets towards the pod.
+    pub ingress: DirectionList,
+    /// What holds for packets from the pod.
+    pub egress: DirectionList,
+    /// The address sets that rules refer to by position.
+    pub peer_sets: Vec<PeerSet>,
+    /// Services as seen from inside the pod (egress only).
+    pub services: Vec<ServiceEntry>,
+}
+
+/// One direction of an [`AllowList`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DirectionList {
+    /// The policies that select the pod and name this direction; empty: not isolated, all allowed.
+    pub isolated_by: Vec<ObjectRef>,
+    /// Those of them that cannot be understood, with the reason. They isolate and allow nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub invalid: Vec<InvalidPolicy>,
+    /// The rules, ordered by [`RuleId`]: the first that matches is the one that is named.
+    pub rules: Vec<Rule>,
+}
+
+/// A policy that cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvalidPolicy {
+    /// Which one.
+    pub policy: ObjectRef,
+    /// Field and mistake, for people.
+    pub problem: String,
+}
+
+/// One rule: a peer and a port must both match.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Where it stands.
+    pub id: RuleId,
+    /// Whom it admits; `None`: everyone.
+    pub peers: Option<Vec<Peer>>,
+    /// Which ports; `None`: every port of every protocol, and protocols without ports.
+    pub ports: Option<Vec<PortRule>>,
+}
+
+/// One entry of `from` or `to`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// What the policy says.
+    pub criterion: PeerCriterion,
+    /// Which addresses that is now: index into [`AllowList::peer_sets`].
+    pub set: u32,
+}
+
+/// What a policy says of a peer, kept for explanations.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PeerCriterion {
+    /// Pods by selectors.
+    #[serde(rename_all = "camelCase")]
+    Pods {
+        /// Namespaces by label; `None`: the policy's own namespace, which is named here.
+        namespaces: NamespaceCriterion,
+        /// Pods by label; `None` and empty: all pods.
+        pods: Option<Selector>,
+    },
+    /// Addresses by CIDR.
+    Block {
+        /// The block.
+        cidr: IpNet,
+        /// Blocks inside it that are not meant.
+        except: Vec<IpNet>,
+    },
+}
+
+/// Which namespaces a peer entry means.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NamespaceCriterion {
+    /// No `namespaceSelector`: the policy's own.
+    Own(String),
+    /// By label.
+    Labels(Selector),
+}
+
+/// A label selector: all must hold; without any, it selects everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Selector {
+    /// Key has exactly this value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub match_labels: BTreeMap<String, String>,
+    /// Further requirements.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub match_expressions: Vec<Requirement>,
+}
+
+/// One entry of `matchExpressions`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Requirement {
+    /// The label's key.
+    pub key: String,
+    /// How it is compared.
+    pub operator: Operator,
+    /// With what (`In` and `NotIn` only).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+}
+
+/// How a label is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Operator {
+    /// The key is there and its value is among those given.
+    In,
+    /// The key is missing or its value is not among those given.
+    NotIn,
+    /// The key is there.
+    Exists,
+    /// The key is missing.
+    DoesNotExist,
+}
+
+/// One entry of `ports`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortRule {
+    /// TCP, UDP or SCTP.
+    pub protocol: Protocol,
+    /// Which ports of it.
+    pub port: PortCriterion,
+}
+
+/// What an entry of `ports` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PortCriterion {
+    /// Every port of the protocol.
+    All,
+    /// A number, or `port` to `endPort`, both included.
+    Range {
+        /// The first.
+        from: u16,
+        /// The last.
+        to: u16,
+    },
+    /// A name, resolved in the destination pod.
+    Named {
+        /// The name.
+        name: String,
+        /// What it means now: ingress, in the pod itself (`set` is `None`); egress, for the
+        /// addresses of a peer set.
+        resolved: Vec<ResolvedPort>,
+    },
+}
+
+/// A named port as a number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolvedPort {
+    /// The number.
+    pub port: u16,
+    /// For which peers (index into [`AllowList::peer_sets`]); `None`: for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<u32>,
+}
+
+/// A set of addresses: single hosts (pods) and blocks without their exceptions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PeerSet {
+    /// Single addresses, sorted, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<IpAddr>,
+    /// CIDR blocks, sorted, disjoint, exceptions taken out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<IpNet>,
+}
+
+/// A port of a Service under one of its addresses, as a client inside the pod sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceEntry {
+    /// Which Service.
+    pub service: ObjectRef,
+    /// Cluster IPs, external IPs and load balancer IPs.
+    pub addresses: Vec<IpAddr>,
+    /// The Service's protocol.
+    pub protocol: Protocol,
+    /// The Service's port.
+    pub port: u16,
+    /// Its ready endpoints: address and target port, sorted.
+    pub endpoints: Vec<(IpAddr, u16)>,
+}

@@ -1,0 +1,3 @@
+//! Network policies: from Kubernetes objects to an allow list, and from an allow list to an answer.
+
+pub mod allow_list;
