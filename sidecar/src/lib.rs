@@ -1,1 +1,7 @@
-//! s
+//! The data path in the pod: steering and TUN device, policies from the API server, flow log,
+//! metrics and the admin port.
+//!
+//! What a packet or a policy *means* is the core's business (`sidewall`); this crate moves bytes,
+//! objects and time to it, and its answers out. Read [`config`] for what can be asked of it.
+
+pub mod config;

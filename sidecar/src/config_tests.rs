@@ -1,0 +1,97 @@
+use super::*;
+
+fn typed(words: &[&str]) -> Args {
+    Args::try_parse_from(std::iter::once("sidewall-sidecar").chain(words.iter().copied()))
+        .expect("the command line parses")
+}
+
+fn named(words: &[&str]) -> Args {
+    let mut all = vec!["--pod-namespace", "shop", "--pod-name", "web-0"];
+    all.extend_from_slice(words);
+    typed(&all)
+}
+
+#[test]
+fn a_pod_and_its_namespace_are_enough() {
+    let mut args = named(&[]);
+    args.kubeconfig = None;
+    let config = Config::try_from(args).expect("valid");
+    assert_eq!(
+        config,
+        Config {
+            pod: ObjectRef {
+                namespace: "shop".into(),
+                name: "web-0".into()
+            },
+            node_name: config.node_name.clone(),
+            interface: "eth0".into(),
+            mode: Mode::Enforce,
+            on_block: OnBlock::Split,
+            steering: Steering::Auto,
+            service_mixed: ServiceMixed::Block,
+            source: Source::Cluster { kubeconfig: None },
+            flow_log: FlowLogFormat::Auto,
+            flow_log_rate: 1000,
+            admin_addr: Some(([0, 0, 0, 0], ADMIN_PORT).into()),
+            flow_table_size: 65536,
+            log_level: "info".into(),
+        }
+    );
+}
+
+#[test]
+fn every_mistake_is_reported_at_once() {
+    let mut args = typed(&[
+        "--interface",
+        "a-name-that-is-too-long",
+        "--mode",
+        "Enforce",
+        "--on-block",
+        "refuse",
+        "--steering",
+        "nft",
+        "--service-mixed",
+        "maybe",
+        "--flow-log",
+        "xml",
+        "--flow-log-rate",
+        "0",
+        "--admin-addr",
+        "localhost:4391",
+        "--flow-table-size",
+        "1",
+        "--log-level",
+        "loud=very",
+    ]);
+    args.pod_namespace = None;
+    args.pod_name = Some("Web_0".into());
+    let mistakes = Config::try_from(args).expect_err("all wrong");
+    insta::assert_snapshot!(mistakes);
+}
+
+#[test]
+fn manifests_win_over_a_kubeconfig_that_the_shell_had_set() {
+    let mut args = named(&["--manifests", "/policies"]);
+    args.kubeconfig = Some("/home/me/.kube/config".into());
+    let config = Config::try_from(args).expect("valid");
+    assert_eq!(config.source, Source::Manifests("/policies".into()));
+}
+
+#[test]
+fn the_configuration_prints_as_one_readable_line() {
+    let mut args = named(&["--admin-addr", "[::1]:9", "--manifests", "/policies"]);
+    args.node_name = None;
+    let config = Config::try_from(args).expect("valid");
+    assert_eq!(
+        config.to_string(),
+        "pod shop/web-0, interface eth0, mode enforce, on block split, steering auto, mixed \
+         services block, manifests /policies, flow log auto (at most 1000 lines a second), admin \
+         [::1]:9, up to 65536 flows, log info"
+    );
+}
+
+#[test]
+fn the_admin_port_can_be_switched_off() {
+    let config = Config::try_from(named(&["--admin-addr", "none"])).expect("valid");
+    assert_eq!(config.admin_addr, None);
+}
