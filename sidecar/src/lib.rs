@@ -5,3 +5,5 @@
 //! objects and time to it, and its answers out. Read [`config`] for what can be asked of it.
 
 pub mod config;
+pub mod counters;
+pub mod shared;

@@ -1,0 +1,170 @@
+//! Packets and bytes by direction and verdict: what the data path adds up, one lane a thread, and
+//! the metrics side sums.
+//!
+//! Not here: names and formats of the metrics. A lane is written by one thread only and padded to
+//! its own cache lines, so counting is an uncontended add.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sidewall::flow::Counters as Total;
+use sidewall::net::Direction;
+use sidewall::packet::Malformed;
+use sidewall::verdict::{Because, Reason, RuleIndex, Verdict};
+
+/// Lanes that exist; a thread takes the one of its number modulo this.
+pub const LANES: usize = 16;
+
+/// One of each kind of verdict, in the order of [`slot`]. A rule's index is not a kind.
+pub const KINDS: [Verdict; 22] = [
+    Verdict::Allow(Because::NotIsolated),
+    Verdict::Allow(Because::Rule(RuleIndex(0))),
+    Verdict::Allow(Because::Established),
+    Verdict::Allow(Because::Node),
+    Verdict::Allow(Because::RelatedError),
+    Verdict::Allow(Because::NeighbourDiscovery),
+    Verdict::Allow(Because::OwnConnection),
+    Verdict::Block(Reason::NotReady),
+    Verdict::Block(Reason::NoRule),
+    Verdict::Block(Reason::InvalidPolicy),
+    Verdict::Block(Reason::PolicyChanged),
+    Verdict::Block(Reason::ServiceNoEndpoints),
+    Verdict::Block(Reason::ServiceMixed),
+    Verdict::Block(Reason::SpoofedSource),
+    Verdict::Block(Reason::ForeignSource),
+    Verdict::Block(Reason::NotForPod),
+    Verdict::Block(Reason::Multicast),
+    Verdict::Block(Reason::NoSyn),
+    Verdict::Block(Reason::StrayFragment),
+    Verdict::Block(Reason::UnrelatedError),
+    Verdict::Block(Reason::FlowTableFull),
+    Verdict::Block(Reason::Malformed(Malformed::Truncated)),
+];
+
+/// Where a verdict is counted: its position in [`KINDS`].
+#[must_use]
+pub const fn slot(verdict: Verdict) -> usize {
+    match verdict {
+        Verdict::Allow(because) => match because {
+            Because::NotIsolated => 0,
+            Because::Rule(_) => 1,
+            Because::Established => 2,
+            Because::Node => 3,
+            Because::RelatedError => 4,
+            Because::NeighbourDiscovery => 5,
+            Because::OwnConnection => 6,
+        },
+        Verdict::Block(reason) => match reason {
+            Reason::NotReady => 7,
+            Reason::NoRule => 8,
+            Reason::InvalidPolicy => 9,
+            Reason::PolicyChanged => 10,
+            Reason::ServiceNoEndpoints => 11,
+            Reason::ServiceMixed => 12,
+            Reason::SpoofedSource => 13,
+            Reason::ForeignSource => 14,
+            Reason::NotForPod => 15,
+            Reason::Multicast => 16,
+            Reason::NoSyn => 17,
+            Reason::StrayFragment => 18,
+            Reason::UnrelatedError => 19,
+            Reason::FlowTableFull => 20,
+            Reason::Malformed(malformed) => 21 + malformed as usize,
+        },
+    }
+}
+
+/// All lanes.
+#[derive(Debug, Default)]
+pub struct Counters {
+    lanes: [Lane; LANES],
+}
+
+impl Counters {
+    /// The lane of the thread with this number.
+    #[must_use]
+    pub fn lane(&self, thread: usize) -> &Lane {
+        &self.lanes[thread % LANES]
+    }
+
+    /// The sum over all lanes for one direction and one position of [`KINDS`].
+    #[must_use]
+    pub fn total(&self, direction: Direction, slot: usize) -> Total {
+        let cells = self.lanes.iter().map(|lane| lane.cell(direction, slot));
+        cells.fold(Total::default(), |sum, cell| Total {
+            packets: sum.packets + cell.packets.load(Ordering::Relaxed),
+            bytes: sum.bytes + cell.bytes.load(Ordering::Relaxed),
+        })
+    }
+
+    /// Packets that could not be written back to their device, over all lanes.
+    #[must_use]
+    pub fn write_errors(&self) -> u64 {
+        let lanes = self.lanes.iter();
+        lanes
+            .map(|lane| lane.write_errors.load(Ordering::Relaxed))
+            .sum()
+    }
+
+    /// Rejects (TCP RST, ICMP prohibited) that were sent to the own pod, over all lanes.
+    #[must_use]
+    pub fn rejects(&self) -> u64 {
+        let lanes = self.lanes.iter();
+        lanes.map(|lane| lane.rejects.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// What one thread counts. 128 bytes are two cache lines: x86 fetches lines in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Lane {
+    cells: [[Cell; KINDS.len()]; 2],
+    /// Packets that could not be written back to their device.
+    pub write_errors: AtomicU64,
+    /// Rejects that were sent to the own pod.
+    pub rejects: AtomicU64,
+}
+
+impl Lane {
+    /// Counts packets (segments of a segmented one) and their bytes.
+    pub fn count(&self, direction: Direction, verdict: Verdict, packets: u64, bytes: u64) {
+        let cell = self.cell(direction, slot(verdict));
+        cell.packets.fetch_add(packets, Ordering::Relaxed);
+        cell.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn cell(&self, direction: Direction, slot: usize) -> &Cell {
+        &self.cells[direction as usize][slot]
+    }
+}
+
+#[derive(Debug, Default)]
+struct Cell {
+    packets: AtomicU64,
+    bytes: AtomicU64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_verdict_has_its_own_slot() {
+        for (position, kind) in KINDS.into_iter().enumerate() {
+            assert_eq!(slot(kind), position, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn lanes_are_summed_and_directions_kept_apart() {
+        let counters = Counters::default();
+        let verdict = Verdict::Block(Reason::NoSyn);
+        counters.lane(0).count(Direction::Ingress, verdict, 1, 60);
+        counters
+            .lane(1)
+            .count(Direction::Ingress, verdict, 45, 65_000);
+        counters.lane(1).count(Direction::Egress, verdict, 1, 40);
+        let total = counters.total(Direction::Ingress, slot(verdict));
+        assert_eq!((total.packets, total.bytes), (46, 65_060));
+        assert_eq!(counters.total(Direction::Egress, slot(verdict)).packets, 1);
+    }
+}
