@@ -32,6 +32,8 @@ pub enum Because {
     Established,
     /// The peer is the node that the pod runs on.
     Node,
+    /// The peer is the pod itself (through a Service: its address or an endpoint behind it).
+    Itself,
     /// An ICMP error about an allowed flow (path MTU discovery needs it).
     RelatedError,
     /// IPv6 neighbour discovery or a multicast listener report.
@@ -53,8 +55,8 @@ pub enum Reason {
     PolicyChanged,
     /// Behind the Service address no endpoint is ready.
     ServiceNoEndpoints,
-    /// Some of the Service's endpoints are allowed and this one (index into
-    /// [`crate::policy::allow_list::ServiceEntry::endpoints`]) is not.
+    /// Some of the Service's endpoints are allowed and some are not; which, the explanation names
+    /// ([`crate::policy::explain`]).
     ServiceMixed,
     /// The bytes are not a packet that can be judged.
     Malformed(Malformed),

@@ -229,3 +229,43 @@ pub struct ServiceEntry {
     /// Its ready endpoints: address and target port, sorted.
     pub endpoints: Vec<(IpAddr, u16)>,
 }
+
+impl Rule {
+    /// Whether the rule's peers hold this address.
+    #[must_use]
+    pub fn admits(&self, sets: &[PeerSet], address: IpAddr) -> bool {
+        let Some(peers) = &self.peers else {
+            return true;
+        };
+        peers.iter().any(|peer| peer.admits(sets, address))
+    }
+}
+
+impl Peer {
+    /// Whether this entry's addresses hold this one. A set that is not there holds nobody.
+    #[must_use]
+    pub fn admits(&self, sets: &[PeerSet], address: IpAddr) -> bool {
+        let set = usize::try_from(self.set)
+            .ok()
+            .and_then(|index| sets.get(index));
+        set.is_some_and(|set| set.contains(address))
+    }
+}
+
+impl PeerSet {
+    /// Whether an address is in it.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        if self.hosts.binary_search(&address).is_ok() {
+            return true;
+        }
+        // Disjoint and sorted by address: only the last block that begins at or before it can.
+        let after = self
+            .blocks
+            .partition_point(|block| block.network() <= address);
+        after
+            .checked_sub(1)
+            .and_then(|index| self.blocks.get(index))
+            .is_some_and(|block| block.contains(&address))
+    }
+}

@@ -1,3 +1,4 @@
 //! Network policies: from Kubernetes objects to an allow list, and from an allow list to an answer.
 
 pub mod allow_list;
+pub mod lookup;
