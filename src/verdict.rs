@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::packet::Malformed;
 
 /// What happens to a packet, and because of what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// It passes.
     Allow(Because),
@@ -22,7 +23,8 @@ pub enum Verdict {
 pub struct RuleIndex(pub u32);
 
 /// Why a packet passes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Because {
     /// No policy isolates the pod in this direction.
     NotIsolated,
@@ -43,7 +45,8 @@ pub enum Because {
 }
 
 /// Why a packet is blocked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Reason {
     /// No complete set of policies was loaded yet.
     NotReady,

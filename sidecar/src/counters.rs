@@ -15,7 +15,7 @@ use sidewall::verdict::{Because, Reason, RuleIndex, Verdict};
 pub const LANES: usize = 16;
 
 /// One of each kind of verdict, in the order of [`slot`]. A rule's index is not a kind.
-pub const KINDS: [Verdict; 22] = [
+pub const KINDS: [Verdict; 23] = [
     Verdict::Allow(Because::NotIsolated),
     Verdict::Allow(Because::Rule(RuleIndex(0))),
     Verdict::Allow(Because::Established),
@@ -23,6 +23,7 @@ pub const KINDS: [Verdict; 22] = [
     Verdict::Allow(Because::RelatedError),
     Verdict::Allow(Because::NeighbourDiscovery),
     Verdict::Allow(Because::OwnConnection),
+    Verdict::Allow(Because::Itself),
     Verdict::Block(Reason::NotReady),
     Verdict::Block(Reason::NoRule),
     Verdict::Block(Reason::InvalidPolicy),
@@ -52,23 +53,24 @@ pub const fn slot(verdict: Verdict) -> usize {
             Because::RelatedError => 4,
             Because::NeighbourDiscovery => 5,
             Because::OwnConnection => 6,
+            Because::Itself => 7,
         },
         Verdict::Block(reason) => match reason {
-            Reason::NotReady => 7,
-            Reason::NoRule => 8,
-            Reason::InvalidPolicy => 9,
-            Reason::PolicyChanged => 10,
-            Reason::ServiceNoEndpoints => 11,
-            Reason::ServiceMixed => 12,
-            Reason::SpoofedSource => 13,
-            Reason::ForeignSource => 14,
-            Reason::NotForPod => 15,
-            Reason::Multicast => 16,
-            Reason::NoSyn => 17,
-            Reason::StrayFragment => 18,
-            Reason::UnrelatedError => 19,
-            Reason::FlowTableFull => 20,
-            Reason::Malformed(malformed) => 21 + malformed as usize,
+            Reason::NotReady => 8,
+            Reason::NoRule => 9,
+            Reason::InvalidPolicy => 10,
+            Reason::PolicyChanged => 11,
+            Reason::ServiceNoEndpoints => 12,
+            Reason::ServiceMixed => 13,
+            Reason::SpoofedSource => 14,
+            Reason::ForeignSource => 15,
+            Reason::NotForPod => 16,
+            Reason::Multicast => 17,
+            Reason::NoSyn => 18,
+            Reason::StrayFragment => 19,
+            Reason::UnrelatedError => 20,
+            Reason::FlowTableFull => 21,
+            Reason::Malformed(malformed) => 22 + malformed as usize,
         },
     }
 }
