@@ -1,0 +1,76 @@
+//! The five kinds of objects that decide over traffic, and how the API calls them.
+
+use std::fmt;
+
+use sidewall::policy::allow_list::ObjectRef;
+
+/// A kind that is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// `networkpolicies.networking.k8s.io`, of the pod's own namespace.
+    NetworkPolicies,
+    /// `namespaces`.
+    Namespaces,
+    /// `pods`, of all namespaces.
+    Pods,
+    /// `services`, of all namespaces.
+    Services,
+    /// `endpointslices.discovery.k8s.io`, of all namespaces.
+    EndpointSlices,
+}
+
+impl Kind {
+    /// All of them; a position in here is [`Kind::index`].
+    pub const ALL: [Self; 5] = [
+        Self::NetworkPolicies,
+        Self::Namespaces,
+        Self::Pods,
+        Self::Services,
+        Self::EndpointSlices,
+    ];
+
+    /// The resource's plural, as in a URL and in an RBAC rule.
+    #[must_use]
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::NetworkPolicies => "networkpolicies",
+            Self::Namespaces => "namespaces",
+            Self::Pods => "pods",
+            Self::Services => "services",
+            Self::EndpointSlices => "endpointslices",
+        }
+    }
+
+    /// The API group, empty for the core group.
+    #[must_use]
+    pub const fn group(self) -> &'static str {
+        match self {
+            Self::NetworkPolicies => "networking.k8s.io",
+            Self::EndpointSlices => "discovery.k8s.io",
+            Self::Namespaces | Self::Pods | Self::Services => "",
+        }
+    }
+
+    /// Position in [`Kind::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.plural())
+    }
+}
+
+/// The name under which an object is known; cluster-wide objects have an empty namespace.
+#[must_use]
+pub fn object_ref(
+    metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
+) -> ObjectRef {
+    ObjectRef {
+        namespace: metadata.namespace.clone().unwrap_or_default(),
+        name: metadata.name.clone().unwrap_or_default(),
+    }
+}
