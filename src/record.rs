@@ -1,7 +1,7 @@
 //! What is remembered of a flow for the log: plain data, `Copy`. Formatting happens elsewhere, off
 //! the hot path.
 
-use crate::flow::{Counters, FlowKey};
+use crate::flow::{Counters, FlowKey, Millis};
 use crate::net::{Direction, Originator};
 use crate::verdict::Verdict;
 
@@ -39,6 +39,8 @@ pub struct FlowRecord {
     pub sent: Counters,
     /// Packets and bytes so far, towards the pod.
     pub received: Counters,
+    /// When the flow's first packet came.
+    pub began: Millis,
     /// When, in milliseconds of the caller's monotonic clock.
-    pub at: crate::flow::Millis,
+    pub at: Millis,
 }

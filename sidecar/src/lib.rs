@@ -7,3 +7,4 @@
 pub mod config;
 pub mod counters;
 pub mod shared;
+pub mod watch;

@@ -149,7 +149,10 @@ impl fmt::Display for Problem {
             ),
             Cause::Refused(said) => write!(f, "cannot {verb} {kind}: the API server said: {said}"),
             Cause::Unreachable(error) => {
-                write!(f, "cannot {verb} {kind}: the API server cannot be reached: {error}")
+                write!(
+                    f,
+                    "cannot {verb} {kind}: the API server cannot be reached: {error}"
+                )
             }
         }
     }
@@ -194,7 +197,10 @@ mod tests {
                 Kind::NetworkPolicies,
                 Some("shop"),
                 Verb::List,
-                &status(403, "networkpolicies.networking.k8s.io is forbidden: User \"x\" cannot list"),
+                &status(
+                    403,
+                    "networkpolicies.networking.k8s.io is forbidden: User \"x\" cannot list"
+                ),
             ),
             "may not list networkpolicies.networking.k8s.io in namespace shop: add {apiGroups: \
              [\"networking.k8s.io\"], resources: [\"networkpolicies\"], verbs: [\"list\", \"watch\"]} to \
