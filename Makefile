@@ -1,0 +1,47 @@
+# The two commands of the README, and what CI adds. Every target is non-interactive.
+# Network tests and the demo need root (namespaces, TUN); without it they use a user namespace where the
+# kernel permits one, and otherwise say what to run.
+
+CARGO ?= cargo
+DEMO_ARGS ?=
+
+.PHONY: all setup build demo test bench lint deny docs clean
+
+all: build
+
+## setup: install what is missing on a fresh Debian or Ubuntu machine
+setup:
+	@./.ci/setup
+
+## build: debug build of everything
+build:
+	$(CARGO) build --workspace --locked
+
+## demo: three pods, an attacker, and six steps; no cluster needed
+demo: setup
+	$(CARGO) build --locked -p sidewall-cli -p sidewall-sidecar
+	./target/debug/sidewall demo $(DEMO_ARGS)
+
+## test: every test, including those with real packets
+test: setup
+	$(CARGO) build --workspace --locked
+	$(CARGO) test --workspace --locked
+	./target/debug/sidewall demo --tour --color never
+
+## bench: side-by-side figures, as ratios within one run (release build)
+bench: setup
+	$(CARGO) build --release --locked -p sidewall-integration -p sidewall-sidecar -p sidewall-cli
+	./target/release/side-by-side $(BENCH_ARGS)
+
+## lint: format, clippy, docs
+lint:
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+## deny: licences, sources and banned crates of the dependency tree
+deny:
+	$(CARGO) deny --offline --locked check bans licenses sources
+
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
