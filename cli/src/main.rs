@@ -2,7 +2,72 @@
 //! from the core; the real packets from the lab. This crate reads arguments and prints.
 #![forbid(unsafe_code)]
 
+mod demo;
 mod story;
 mod ui;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::ui::Color;
+
+/// Kubernetes network policies, enforced in the pod's own sidecar and explained.
+#[derive(Debug, Parser)]
+#[command(name = "sidewall", version, arg_required_else_help = true)]
+struct Cli {
+    /// When to use colours.
+    #[arg(long, value_enum, default_value_t, global = true)]
+    color: Color,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// A cluster in a box on this machine: watch policies block and allow real connections.
+    Demo(demo::Args),
+}
+
+impl Command {
+    /// Whether it makes namespaces, and so needs root or a user namespace.
+    const fn needs_lab(&self) -> bool {
+        match self {
+            Self::Demo(_) => true,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    cli.color.set();
+    // A user namespace can only be entered while there is one thread: before the runtime.
+    if cli.command.needs_lab()
+        && let Err(why) = sidewall_lab::privileges::ensure()
+    {
+        return cannot_tell(&why);
+    }
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("SIDEWALL_LOG")
+                .unwrap_or_else(|_| "warn".into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(why) => return cannot_tell(&why.into()),
+    };
+    let answer = runtime.block_on(async {
+        match cli.command {
+            Command::Demo(args) => demo::run(args).await,
+        }
+    });
+    answer.unwrap_or_else(|why| cannot_tell(&why))
+}
+
+/// Exit code 2: neither yes nor no.
+fn cannot_tell(why: &anyhow::Error) -> ExitCode {
+    ui::note(format!("{} {why:#}", ui::paint(ui::BAD, "error:")));
+    ExitCode::from(2)
+}

@@ -59,7 +59,9 @@ pub(crate) fn note(text: impl Display) {
 /// A paragraph, wrapped to the terminal (at most 100 columns) and indented.
 pub(crate) fn paragraph(text: &str, indent: &str) {
     let width = textwrap::termwidth().min(100);
-    let options = textwrap::Options::new(width).initial_indent(indent).subsequent_indent(indent);
+    let options = textwrap::Options::new(width)
+        .initial_indent(indent)
+        .subsequent_indent(indent);
     line(textwrap::fill(text, options));
 }
 

@@ -26,5 +26,8 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 
 /// The files of one story.
 pub(crate) fn find(name: &str) -> Option<&'static [File]> {
-    STORIES.iter().find(|(n, _)| *n == name).map(|(_, files)| *files)
+    STORIES
+        .iter()
+        .find(|(n, _)| *n == name)
+        .map(|(_, files)| *files)
 }

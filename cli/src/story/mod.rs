@@ -80,7 +80,11 @@ pub(crate) struct Probe {
 #[derive(Debug, Clone)]
 pub(crate) enum Action {
     /// Connect and exchange a greeting.
-    Connect { to: Destination, port: u16, protocol: Protocol },
+    Connect {
+        to: Destination,
+        port: u16,
+        protocol: Protocol,
+    },
     /// Ask the cluster's DNS.
     Resolve { name: String },
 }
@@ -108,12 +112,18 @@ impl Story {
     /// A built-in story by name, or the folder (or `story.yaml`) at a path.
     pub(crate) fn load(name_or_path: &str) -> anyhow::Result<Self> {
         if let Some(files) = builtin::find(name_or_path) {
-            let files: BTreeMap<_, _> = files.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect();
-            return Self::from_files(&files).with_context(|| format!("built-in story {name_or_path}"));
+            let files: BTreeMap<_, _> = files
+                .iter()
+                .map(|(n, t)| ((*n).to_owned(), (*t).to_owned()))
+                .collect();
+            return Self::from_files(&files)
+                .with_context(|| format!("built-in story {name_or_path}"));
         }
         let path = Path::new(name_or_path);
         let dir = match path.file_name() {
-            Some(file) if path.is_file() && file == "story.yaml" => path.parent().unwrap_or(Path::new(".")),
+            Some(file) if path.is_file() && file == "story.yaml" => {
+                path.parent().unwrap_or(Path::new("."))
+            }
             _ if path.is_dir() => path,
             _ => bail!(
                 "no story {name_or_path:?}: give one of {}, or a folder that holds a story.yaml",
@@ -121,12 +131,15 @@ impl Story {
             ),
         };
         let mut files = BTreeMap::new();
-        for entry in std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
+        for entry in
+            std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?
+        {
             let path = entry?.path();
             if path.extension().is_some_and(|e| e == "yaml" || e == "yml")
                 && let Some(name) = path.file_name().and_then(|n| n.to_str())
             {
-                let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+                let text = std::fs::read_to_string(&path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
                 files.insert(name.to_owned(), text);
             }
         }
@@ -134,14 +147,19 @@ impl Story {
     }
 
     fn from_files(files: &BTreeMap<String, String>) -> anyhow::Result<Self> {
-        let text = files.get("story.yaml").ok_or_else(|| anyhow!("there is no story.yaml"))?;
+        let text = files
+            .get("story.yaml")
+            .ok_or_else(|| anyhow!("there is no story.yaml"))?;
         let raw: RawStory = serde_saphyr::from_str(text).map_err(|e| anyhow!("story.yaml: {e}"))?;
         let mut mistakes = Vec::new();
         let mut pick = |names: &[String], mistakes: &mut Vec<String>| -> Vec<Manifest> {
             names
                 .iter()
                 .filter_map(|name| match files.get(name) {
-                    Some(text) => Some(Manifest { name: name.clone(), text: text.clone() }),
+                    Some(text) => Some(Manifest {
+                        name: name.clone(),
+                        text: text.clone(),
+                    }),
                     None => {
                         mistakes.push(format!("there is no file {name}"));
                         None
@@ -152,7 +170,10 @@ impl Story {
         let cluster = pick(&raw.cluster, &mut mistakes);
         let mut steps = Vec::new();
         for (number, step) in raw.steps.into_iter().enumerate() {
-            let (delete, apply) = (pick(&step.delete, &mut mistakes), pick(&step.apply, &mut mistakes));
+            let (delete, apply) = (
+                pick(&step.delete, &mut mistakes),
+                pick(&step.apply, &mut mistakes),
+            );
             let mut probes = Vec::new();
             for (index, probe) in step.probes.into_iter().enumerate() {
                 match Probe::try_from(probe) {
@@ -160,12 +181,22 @@ impl Story {
                     Err(e) => mistakes.push(format!("steps[{number}].probes[{index}]: {e:#}")),
                 }
             }
-            steps.push(Step { title: step.title, text: step.text, delete, apply, probes });
+            steps.push(Step {
+                title: step.title,
+                text: step.text,
+                delete,
+                apply,
+                probes,
+            });
         }
         if !mistakes.is_empty() {
             bail!("{}", mistakes.join("\n"));
         }
-        Ok(Self { title: raw.title, cluster, steps })
+        Ok(Self {
+            title: raw.title,
+            cluster,
+            steps,
+        })
     }
 }
 
@@ -184,13 +215,21 @@ impl TryFrom<RawProbe> for Probe {
         };
         let by = match (raw.allowed_by, raw.isolated_by, raw.expect) {
             (None, None, _) => None,
-            (Some(policy), None, Expect::Allow) | (None, Some(policy), Expect::Block) => Some(parse_object(&policy)?),
+            (Some(policy), None, Expect::Allow) | (None, Some(policy), Expect::Block) => {
+                Some(parse_object(&policy)?)
+            }
             _ => bail!("`allowedBy` goes with `expect: allow`, `isolatedBy` with `expect: block`"),
         };
         if by.is_some() && raw.at.is_none() {
             bail!("`allowedBy` and `isolatedBy` need `at: ingress` or `at: egress`");
         }
-        Ok(Self { from: parse_object(&raw.from)?, action, expect: raw.expect, at: raw.at, by })
+        Ok(Self {
+            from: parse_object(&raw.from)?,
+            action,
+            expect: raw.expect,
+            at: raw.at,
+            by,
+        })
     }
 }
 
@@ -203,17 +242,30 @@ impl fmt::Display for Probe {
                     Destination::Service(o) => format!("svc {}/{}", o.namespace, o.name),
                     Destination::Name(name) => name.clone(),
                 };
-                write!(f, "{}/{} → {to} {protocol} {port}", self.from.namespace, self.from.name)
+                write!(
+                    f,
+                    "{}/{} → {to} {protocol} {port}",
+                    self.from.namespace, self.from.name
+                )
             }
-            Action::Resolve { name } => write!(f, "{}/{} asks DNS for {name}", self.from.namespace, self.from.name),
+            Action::Resolve { name } => write!(
+                f,
+                "{}/{} asks DNS for {name}",
+                self.from.namespace, self.from.name
+            ),
         }
     }
 }
 
 fn parse_object(text: &str) -> anyhow::Result<ObjectRef> {
     match text.split_once('/') {
-        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
-            Ok(ObjectRef { namespace: namespace.to_owned(), name: name.to_owned() })
+        Some((namespace, name))
+            if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
+        {
+            Ok(ObjectRef {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            })
         }
         _ => bail!("{text:?} is not of the form namespace/name"),
     }
@@ -271,7 +323,10 @@ mod tests {
     fn every_built_in_story_reads_and_names_only_files_it_has() {
         for name in builtin::names() {
             let story = Story::load(name).expect(name);
-            assert!(story.steps.iter().all(|s| !s.probes.is_empty()), "{name}: a step without a probe teaches nothing");
+            assert!(
+                story.steps.iter().all(|s| !s.probes.is_empty()),
+                "{name}: a step without a probe teaches nothing"
+            );
         }
     }
 
@@ -281,7 +336,11 @@ mod tests {
         let mut on_disk = Vec::new();
         for dir in std::fs::read_dir(root).expect("examples/") {
             let dir = dir.expect("entry").path();
-            let story = dir.file_name().and_then(|n| n.to_str()).expect("name").to_owned();
+            let story = dir
+                .file_name()
+                .and_then(|n| n.to_str())
+                .expect("name")
+                .to_owned();
             let files = builtin::find(&story).unwrap_or_else(|| panic!("{story} is not built in"));
             let mut there: Vec<_> = std::fs::read_dir(&dir)
                 .expect("story")
@@ -301,9 +360,17 @@ mod tests {
         let story = "title: {en: a, ja: a}\ncluster: [missing.yaml]\nsteps:\n- title: {en: a, ja: a}\n  text: {en: a, ja: a}\n  \
                      probes: [{from: x, to: pod/a/b, port: 1, expect: allow}, {from: a/b, expect: allow}]\n";
         let files = BTreeMap::from([("story.yaml".to_owned(), story.to_owned())]);
-        let error = Story::from_files(&files).expect_err("three mistakes").to_string();
+        let error = Story::from_files(&files)
+            .expect_err("three mistakes")
+            .to_string();
         assert!(error.contains("missing.yaml"), "{error}");
-        assert!(error.contains("steps[0].probes[0]: \"x\" is not of the form namespace/name"), "{error}");
-        assert!(error.contains("steps[0].probes[1]: give either `to` or `resolve`"), "{error}");
+        assert!(
+            error.contains("steps[0].probes[0]: \"x\" is not of the form namespace/name"),
+            "{error}"
+        );
+        assert!(
+            error.contains("steps[0].probes[1]: give either `to` or `resolve`"),
+            "{error}"
+        );
     }
 }

@@ -1,0 +1,177 @@
+//! What proves a verdict: the line in the deciding sidecar's flow log, and packets counted before
+//! and behind that sidecar.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use serde_json::Value;
+use sidewall::net::{Direction, Protocol};
+use sidewall::policy::allow_list::ObjectRef;
+use sidewall_lab::{Capture, FlowLine, Lab, Pod, Point};
+
+/// How long the log may lag behind the packet. It takes milliseconds; a busy machine gets more.
+const LOG_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Watches while a probe is made.
+pub(crate) struct Watch {
+    lines: futures::stream::BoxStream<'static, FlowLine>,
+    captures: Option<Captures>,
+}
+
+struct Captures {
+    addresses: Vec<IpAddr>,
+    arriving: Capture,
+    delivered: Capture,
+}
+
+/// Which line of the log belongs to the probe.
+pub(crate) struct FlowQuery {
+    pub(crate) source: Vec<IpAddr>,
+    pub(crate) protocol: Protocol,
+    pub(crate) port: u16,
+    pub(crate) at: Option<Direction>,
+    pub(crate) passed: bool,
+}
+
+/// What was found.
+pub(crate) struct Evidence {
+    pub(crate) line: Option<Line>,
+    pub(crate) packets: Option<Packets>,
+}
+
+/// First packets of connections at the destination pod.
+pub(crate) struct Packets {
+    /// That came to its eth0.
+    pub(crate) arrived: usize,
+    /// That its IP stack handed on to an application.
+    pub(crate) delivered: usize,
+}
+
+/// A line of the flow log.
+#[derive(Debug)]
+pub(crate) struct Line {
+    /// The pod whose sidecar decided.
+    pub(crate) pod: String,
+    value: std::sync::Arc<Value>,
+}
+
+impl Watch {
+    /// Starts to look: at the log, and at the destination's interface where it is a pod.
+    pub(crate) async fn start(lab: &Lab, destination: Option<&Pod>) -> anyhow::Result<Self> {
+        let captures = match destination {
+            Some(pod) => Some(Captures {
+                addresses: pod.addresses().to_vec(),
+                arriving: lab
+                    .capture(pod.name(), Point::Interface("eth0".to_owned()))
+                    .await?,
+                delivered: lab.capture(pod.name(), Point::Delivered).await?,
+            }),
+            None => None,
+        };
+        Ok(Self {
+            lines: lab.flows().live().boxed(),
+            captures,
+        })
+    }
+
+    /// What was seen of this flow since the start.
+    pub(crate) async fn evidence(mut self, query: FlowQuery) -> Evidence {
+        let line = tokio::time::timeout(LOG_PATIENCE, self.find(&query))
+            .await
+            .ok()
+            .flatten();
+        let packets = self.captures.map(|captures| {
+            let first = |seen: &sidewall_lab::Seen| {
+                seen.incoming
+                    && seen.protocol == query.protocol
+                    && seen.destination.port() == query.port
+                    && captures.addresses.contains(&seen.destination.ip())
+                    && query.source.contains(&seen.source.ip())
+                    && (query.protocol != Protocol::TCP || seen.is_syn())
+            };
+            Packets {
+                arrived: captures.arriving.count(first),
+                delivered: captures.delivered.count(first),
+            }
+        });
+        Evidence { line, packets }
+    }
+
+    async fn find(&mut self, query: &FlowQuery) -> Option<Line> {
+        while let Some(flow) = self.lines.next().await {
+            let line = Line {
+                pod: flow.pod.to_string(),
+                value: flow.flow,
+            };
+            if line.answers(query) {
+                return Some(line);
+            }
+        }
+        None
+    }
+}
+
+impl Line {
+    fn answers(&self, query: &FlowQuery) -> bool {
+        let l4 = format!("/flow/l4/{}/destination_port", query.protocol);
+        let direction = self.text("/flow/traffic_direction");
+        self.text("/flow/IP/source")
+            .parse()
+            .is_ok_and(|ip| query.source.contains(&ip))
+            && self.value.pointer(&l4).and_then(Value::as_u64) == Some(u64::from(query.port))
+            && query
+                .at
+                .is_none_or(|at| direction.eq_ignore_ascii_case(at.as_str()))
+            && self.text("/flow/verdict") == if query.passed { "FORWARDED" } else { "DROPPED" }
+    }
+
+    /// The direction in which it was judged, in lower case.
+    pub(crate) fn direction(&self) -> String {
+        self.text("/flow/traffic_direction").to_lowercase()
+    }
+
+    /// The policies that allowed it, or those that blocked it.
+    pub(crate) fn policies(&self, allowed: bool) -> Vec<ObjectRef> {
+        let list = format!(
+            "/flow/{}_{}_by",
+            self.direction(),
+            if allowed { "allowed" } else { "denied" }
+        );
+        let policies = self.value.pointer(&list).and_then(Value::as_array);
+        policies
+            .into_iter()
+            .flatten()
+            .filter_map(|policy| {
+                let text = |key: &str| policy.get(key).and_then(Value::as_str).map(str::to_owned);
+                Some(ObjectRef {
+                    namespace: text("namespace")?,
+                    name: text("name")?,
+                })
+            })
+            .collect()
+    }
+
+    /// The explanation, as the sidecar gave it.
+    pub(crate) fn why(&self) -> Option<&Value> {
+        self.value
+            .get("why")
+            .or_else(|| self.value.pointer("/flow/why"))
+            .filter(|why| !why.is_null())
+    }
+
+    fn text(&self, pointer: &str) -> &str {
+        self.value
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+}
+
+/// The explanation's own plain text, line by line.
+pub(crate) fn why_lines(why: &Value) -> Vec<String> {
+    why.get("summary")
+        .and_then(Value::as_str)
+        .map(|s| s.lines().map(str::to_owned).collect())
+        .unwrap_or_default()
+}

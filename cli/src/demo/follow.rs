@@ -1,0 +1,113 @@
+//! The lab stays up: a KUBECONFIG line for kubectl, and the flow log of every sidecar as it comes.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use futures::StreamExt as _;
+use sidewall_lab::Lab;
+
+use crate::story::Story;
+use crate::ui;
+
+/// Follows until Ctrl-C.
+///
+/// # Errors
+/// When Ctrl-C cannot be caught.
+pub(crate) async fn stay(lab: &Lab, story: &Story) -> anyhow::Result<ExitCode> {
+    ui::line(ui::paint(ui::GOOD, "✓ the lab is up"));
+    ui::line("");
+    for pod in lab.pods() {
+        let addresses = pod
+            .addresses()
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" ");
+        let sidecar = if pod.sidecar().is_some() {
+            "sidecar"
+        } else {
+            ""
+        };
+        ui::line(format!("  {:<28} {addresses:<40} {sidecar}", pod.name()));
+    }
+    ui::line("");
+    ui::line("In another terminal:");
+    ui::line("");
+    ui::line(format!(
+        "  {}",
+        ui::paint(
+            ui::COMMAND,
+            format!("export KUBECONFIG={}", lab.kubeconfig().display())
+        )
+    ));
+    for hint in hints(lab, story) {
+        ui::line(format!("  {}", ui::paint(ui::COMMAND, hint)));
+    }
+    ui::line("");
+    ui::line(ui::paint(
+        ui::FAINT,
+        "The flow log follows. Ctrl-C ends the lab and removes everything it made.",
+    ));
+    ui::line("");
+    let mut lines = lab.flows().live();
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    loop {
+        tokio::select! {
+            line = lines.next() => match line {
+                Some(line) => show(&line),
+                None => break,
+            },
+            caught = &mut interrupted => {
+                caught.context("cannot catch Ctrl-C")?;
+                break;
+            }
+            _ = terminated.recv() => break,
+        }
+    }
+    ui::note("taking the lab down");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A few things to type that work with this story.
+fn hints(lab: &Lab, story: &Story) -> Vec<String> {
+    let mut hints = vec!["kubectl get pods,svc,networkpolicies -A -o wide".to_owned()];
+    if let Some(manifest) = story.steps.iter().flat_map(|s| &s.apply).next() {
+        hints.push(format!("kubectl apply -f {}", manifest.name));
+    }
+    let mut pods = lab.pods().into_iter().filter(|pod| pod.sidecar().is_some());
+    if let (Some(one), Some(other)) = (pods.next(), pods.next())
+        && let Some(address) = other.addresses().first()
+    {
+        hints.push(format!("ip netns exec {} nc -vz {address} 80", one.netns()));
+    }
+    hints
+}
+
+fn show(line: &sidewall_lab::FlowLine) {
+    let text = |pointer: &str| {
+        line.flow
+            .pointer(pointer)
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or("-")
+    };
+    let verdict = text("/flow/verdict");
+    let style = match verdict {
+        "FORWARDED" => ui::GOOD,
+        "DROPPED" => ui::BAD,
+        _ => ui::WARN,
+    };
+    ui::line(format!(
+        "{} {:<28} {}",
+        ui::paint(style, format!("{verdict:<9}")),
+        line.pod,
+        text("/flow/Summary")
+    ));
+    if verdict != "FORWARDED"
+        && let Some(why) = line.flow.get("why")
+    {
+        for text in super::evidence::why_lines(why) {
+            ui::line(format!("          {}", ui::paint(ui::FAINT, text)));
+        }
+    }
+}
