@@ -152,7 +152,7 @@ impl Story {
             .ok_or_else(|| anyhow!("there is no story.yaml"))?;
         let raw: RawStory = serde_saphyr::from_str(text).map_err(|e| anyhow!("story.yaml: {e}"))?;
         let mut mistakes = Vec::new();
-        let mut pick = |names: &[String], mistakes: &mut Vec<String>| -> Vec<Manifest> {
+        let pick = |names: &[String], mistakes: &mut Vec<String>| -> Vec<Manifest> {
             names
                 .iter()
                 .filter_map(|name| match files.get(name) {
