@@ -2,6 +2,7 @@
 //! moves, kubectl, percentiles. Not here: the lab itself, and anything that decides a verdict.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod kubectl;
 pub mod stats;
 pub mod transfer;
