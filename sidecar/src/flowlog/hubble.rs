@@ -1,0 +1,365 @@
+//! A line of the flow log as JSON, in Hubble's schema.
+//!
+//! The object is Hubble's `GetFlowsResponse` in protobuf's JSON mapping (cilium
+//! `api/v1/flow/flow.proto`, `api/v1/observer/observer.proto`; names as in the proto, 64-bit
+//! numbers as strings), so that `hubble observe --input-file -` and everything else that reads
+//! Hubble's exports can read ours. Our own `why` and `sidewall` stand beside `flow`, never inside:
+//! Hubble's reader drops fields that it does not know after one warning
+//! (`hubble/cmd/observe/io_reader_observer.go`), and `jq .flow` is Hubble's flow and nothing else.
+//! That reader takes lines of up to 64 KB (`bufio.MaxScanTokenSize`); see [`WHY_MOST`].
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use sidewall::net::{Direction, Protocol};
+use sidewall::policy::allow_list::{ObjectRef, Rule};
+use sidewall::verdict::{Reason, Verdict};
+
+use super::entry::{Entry, Party, Told, Who};
+
+/// Longest `why`, in bytes of JSON; a longer one is left out, and says so. With it a line stays
+/// well below the 64 KB that Hubble's reader takes.
+const WHY_MOST: usize = 48 * 1024;
+
+/// Cilium's reserved identities (`pkg/identity/numericidentity.go`): the node, and the outside.
+const IDENTITY_HOST: u32 = 1;
+const IDENTITY_WORLD: u32 = 2;
+
+/// Cilium's message types (`pkg/monitor/api/types.go`): a trace, and a policy verdict.
+const MESSAGE_TRACE: i32 = 4;
+const MESSAGE_POLICY_VERDICT: i32 = 5;
+
+/// One line, without its end.
+pub(super) fn line(entry: &Entry, node: &str) -> String {
+    let time = time(entry.time);
+    let mut line = json!({
+        "flow": Flow::new(entry, node, &time),
+        "node_name": node,
+        "time": time,
+        "sidewall": sidewall(entry),
+    });
+    if let Some(why) = &entry.why {
+        line["why"] = if why.to_string().len() <= WHY_MOST {
+            why.clone()
+        } else {
+            json!({"omitted": format!("longer than {WHY_MOST} bytes; ask sidewall why")})
+        };
+    }
+    line.to_string()
+}
+
+/// The line that tells of lines which were not written: Hubble's `LostEvent`.
+pub(super) fn lost_line(lost: u64, kind: &str, time_lost: jiff::Timestamp, node: &str) -> String {
+    json!({
+        "lost_events": {"source": "OBSERVER_EVENTS_QUEUE", "num_events_lost": lost.to_string()},
+        "node_name": node,
+        "time": time(time_lost),
+        "sidewall": {"kind": kind, "count": lost},
+    })
+    .to_string()
+}
+
+/// RFC 3339 with milliseconds, which is what our clock has.
+fn time(at: jiff::Timestamp) -> String {
+    format!("{at:.3}")
+}
+
+#[derive(Serialize)]
+struct Flow<'a> {
+    time: &'a str,
+    uuid: String,
+    verdict: &'static str,
+    #[serde(rename = "IP")]
+    ip: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    l4: Option<Value>,
+    source: Endpoint,
+    destination: Endpoint,
+    #[serde(rename = "Type")]
+    flow_type: &'static str,
+    node_name: &'a str,
+    event_type: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_service: Option<ObjectRef>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination_service: Option<ObjectRef>,
+    traffic_direction: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy_match_type: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_observation_point: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drop_reason_desc: Option<&'static str>,
+    is_reply: bool,
+    #[serde(rename = "Summary")]
+    summary: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    egress_allowed_by: Vec<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ingress_allowed_by: Vec<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    egress_denied_by: Vec<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ingress_denied_by: Vec<Value>,
+}
+
+impl<'a> Flow<'a> {
+    fn new(entry: &Entry, node: &'a str, time: &'a str) -> Self {
+        let record = &entry.record;
+        let ended = entry.told == Told::End;
+        let allowed: Vec<_> = entry
+            .rule()
+            .map(|rule| policy(&rule.id.policy))
+            .into_iter()
+            .collect();
+        let denied: Vec<_> = match record.verdict {
+            Verdict::Block(reason) if is_policy(reason) => {
+                entry.isolated_by().iter().map(policy).collect()
+            }
+            _ => Vec::new(),
+        };
+        let (ingress, egress) = match entry.decided_in() {
+            Direction::Ingress => ((allowed, denied), (Vec::new(), Vec::new())),
+            Direction::Egress => ((Vec::new(), Vec::new()), (allowed, denied)),
+        };
+        Self {
+            time,
+            uuid: uuid(),
+            verdict: verdict(record.verdict, record.audit),
+            ip: json!({
+                "source": entry.source.address,
+                "destination": entry.destination.address,
+                "ipVersion": if entry.source.address.is_ipv4() { "IPv4" } else { "IPv6" },
+            }),
+            l4: layer4(entry),
+            source: Endpoint::new(&entry.source),
+            destination: Endpoint::new(&entry.destination),
+            flow_type: "L3_L4",
+            node_name: node,
+            event_type: if ended {
+                json!({"type": MESSAGE_TRACE, "sub_type": trace_point(record.direction).0})
+            } else {
+                json!({"type": MESSAGE_POLICY_VERDICT})
+            },
+            source_service: service(&entry.source),
+            destination_service: service(&entry.destination),
+            traffic_direction: match record.direction {
+                Direction::Ingress => "INGRESS",
+                Direction::Egress => "EGRESS",
+            },
+            policy_match_type: (!ended).then(|| entry.rule().map_or(0, match_type)),
+            trace_observation_point: ended.then(|| trace_point(record.direction).1),
+            drop_reason_desc: match record.verdict {
+                Verdict::Block(reason) => Some(drop_reason(reason)),
+                Verdict::Allow(_) => None,
+            },
+            is_reply: record.direction != record.originator.direction(),
+            summary: summary(entry),
+            egress_allowed_by: egress.0,
+            ingress_allowed_by: ingress.0,
+            egress_denied_by: egress.1,
+            ingress_denied_by: ingress.1,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Endpoint {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<String>,
+    labels: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workloads: Option<Value>,
+}
+
+impl Endpoint {
+    fn new(party: &Party) -> Self {
+        let reserved = |identity, label: &str| Self {
+            identity: Some(identity),
+            namespace: None,
+            labels: vec![label.to_owned()],
+            pod_name: None,
+            workloads: None,
+        };
+        match &party.who {
+            Who::Pod(pod) => Self {
+                identity: None,
+                namespace: Some(pod.pod.namespace.clone()),
+                labels: pod.labels.clone(),
+                pod_name: Some(pod.pod.name.clone()),
+                workloads: pod
+                    .workload
+                    .as_ref()
+                    .map(|(name, kind)| json!([{"name": name, "kind": kind}])),
+            },
+            Who::Node => reserved(IDENTITY_HOST, "reserved:host"),
+            Who::Service(service) => Self {
+                identity: None,
+                namespace: Some(service.namespace.clone()),
+                labels: Vec::new(),
+                pod_name: None,
+                workloads: None,
+            },
+            Who::World => reserved(IDENTITY_WORLD, "reserved:world"),
+        }
+    }
+}
+
+/// What Hubble has no field for.
+fn sidewall(entry: &Entry) -> Value {
+    let record = &entry.record;
+    let mut own = json!({
+        "kind": entry.told.as_str(),
+        "verdict": record.verdict.as_str(),
+        "generation": record.generation,
+    });
+    if let Verdict::Block(Reason::Malformed(malformed)) = record.verdict {
+        own["malformed"] = json!(malformed.as_str());
+    }
+    if let Some(rule) = entry.rule() {
+        own["rule"] = json!(rule.id);
+    }
+    match entry.told {
+        Told::End | Told::Revoked => {
+            own["durationMs"] = json!(record.at.0.saturating_sub(record.began.0));
+            own["sent"] = json!({"packets": record.sent.packets, "bytes": record.sent.bytes});
+            own["received"] =
+                json!({"packets": record.received.packets, "bytes": record.received.bytes});
+        }
+        Told::Repeat(count) => own["repeats"] = json!(count),
+        Told::New => {}
+    }
+    own
+}
+
+const fn verdict(verdict: Verdict, audit: bool) -> &'static str {
+    match verdict {
+        Verdict::Allow(_) => "FORWARDED",
+        Verdict::Block(_) if audit => "AUDIT",
+        Verdict::Block(_) => "DROPPED",
+    }
+}
+
+/// Whether policies forbade it, and not the packet's own shape.
+const fn is_policy(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::NoRule | Reason::InvalidPolicy | Reason::PolicyChanged | Reason::ServiceMixed
+    )
+}
+
+/// The nearest of Hubble's drop reasons; ours, exactly, is in `sidewall.verdict`. Only names that
+/// the oldest readers know: an unknown name makes them refuse the line.
+const fn drop_reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NotReady => "NO_CONFIGURATION_AVAILABLE_TO_PERFORM_POLICY_DECISION",
+        Reason::NoRule | Reason::InvalidPolicy | Reason::PolicyChanged | Reason::ServiceMixed => {
+            "POLICY_DENIED"
+        }
+        Reason::ServiceNoEndpoints => "SERVICE_BACKEND_NOT_FOUND",
+        Reason::Malformed(_) => "INVALID_PACKET_DROPPED",
+        Reason::SpoofedSource | Reason::ForeignSource => "INVALID_SOURCE_IP",
+        Reason::NotForPod => "NO_MATCHING_LOCAL_CONTAINER_FOUND",
+        Reason::Multicast => "UNKNOWN_L3_TARGET_ADDRESS",
+        Reason::NoSyn | Reason::UnrelatedError => "UNKNOWN_CONNECTION_TRACKING_STATE",
+        Reason::StrayFragment => "FIRST_LOGICAL_DATAGRAM_FRAGMENT_NOT_FOUND",
+        Reason::FlowTableFull => "CT_MAP_INSERTION_FAILED",
+    }
+}
+
+/// Cilium's policy match types (`pkg/monitor/api/types.go`): by peer, by peer and port, by port,
+/// by neither.
+const fn match_type(rule: &Rule) -> u32 {
+    match (&rule.peers, &rule.ports) {
+        (Some(_), None) => 1,
+        (Some(_), Some(_)) => 2,
+        (None, Some(_)) => 3,
+        (None, None) => 4,
+    }
+}
+
+const fn trace_point(direction: Direction) -> (i32, &'static str) {
+    match direction {
+        Direction::Ingress => (0, "TO_ENDPOINT"),
+        Direction::Egress => (5, "FROM_ENDPOINT"),
+    }
+}
+
+/// A policy as Cilium describes one that it derived from a NetworkPolicy.
+fn policy(policy: &ObjectRef) -> Value {
+    json!({
+        "name": policy.name,
+        "namespace": policy.namespace,
+        "kind": "NetworkPolicy",
+        "labels": [
+            "k8s:io.cilium.k8s.policy.derived-from=NetworkPolicy",
+            format!("k8s:io.cilium.k8s.policy.name={}", policy.name),
+            format!("k8s:io.cilium.k8s.policy.namespace={}", policy.namespace),
+        ],
+    })
+}
+
+fn service(party: &Party) -> Option<ObjectRef> {
+    match &party.who {
+        Who::Service(service) => Some(service.clone()),
+        _ => None,
+    }
+}
+
+fn layer4(entry: &Entry) -> Option<Value> {
+    let ports = json!({
+        "source_port": entry.source.port,
+        "destination_port": entry.destination.port,
+    });
+    let record = &entry.record;
+    Some(match record.key.protocol {
+        Protocol::TCP => {
+            let mut tcp = ports;
+            tcp["flags"] = tcp_flags(record.flags)
+                .map(|name| (name.to_owned(), Value::Bool(true)))
+                .collect::<serde_json::Map<_, _>>()
+                .into();
+            json!({"TCP": tcp})
+        }
+        Protocol::UDP => json!({"UDP": ports}),
+        Protocol::SCTP => json!({"SCTP": ports}),
+        Protocol::ICMP => json!({"ICMPv4": {"type": record.flags}}),
+        Protocol::ICMPV6 => json!({"ICMPv6": {"type": record.flags}}),
+        _ => return None,
+    })
+}
+
+fn summary(entry: &Entry) -> String {
+    let protocol = entry.record.key.protocol;
+    match protocol {
+        Protocol::TCP => {
+            let flags: Vec<_> = tcp_flags(entry.record.flags).collect();
+            format!("TCP Flags: {}", flags.join(", "))
+        }
+        Protocol::ICMP | Protocol::ICMPV6 => format!("{protocol} type {}", entry.record.flags),
+        other => other.to_string(),
+    }
+}
+
+/// RFC 9293 §3.1 and RFC 3168 §6.1, from the lowest bit.
+fn tcp_flags(flags: u8) -> impl Iterator<Item = &'static str> {
+    ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"]
+        .into_iter()
+        .enumerate()
+        .filter(move |(bit, _)| flags & (1 << bit) != 0)
+        .map(|(_, name)| name)
+}
+
+/// A random UUID (RFC 9562 §5.4, version 4).
+fn uuid() -> String {
+    let random = (rand::random::<u128>() & !(0xf << 76) & !(0x3 << 62)) | (4 << 76) | (2 << 62);
+    let hex = format!("{random:032x}");
+    let (a, rest) = hex.split_at(8);
+    let (b, rest) = rest.split_at(4);
+    let (c, rest) = rest.split_at(4);
+    let (d, e) = rest.split_at(4);
+    format!("{a}-{b}-{c}-{d}-{e}")
+}
