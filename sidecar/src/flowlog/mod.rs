@@ -1,0 +1,247 @@
+//! The flow log: one line per verdict on a new flow and per end of a flow, on stdout.
+//!
+//! Records come from the data path through a bounded queue; here they get names (`entry`), retries
+//! become counts (`repeats`), the lines of a second are bounded (`rate`), and the rest is spelled
+//! (`hubble` for machines, `human` for people). Nothing here can hold up a packet: when this side
+//! is slow the queue overflows, and the loss is counted and told.
+//!
+//! The program's own messages are not here; they go to stderr through `tracing`.
+
+mod entry;
+mod hubble;
+mod human;
+mod rate;
+mod repeats;
+
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use sidewall::flow::Millis;
+use sidewall::policy::allow_list::ObjectRef;
+use sidewall::record::FlowRecord;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
+
+use self::entry::Names;
+use self::rate::Rate;
+use self::repeats::Repeats;
+use crate::directory::{Directory, PodIdentity};
+use crate::metrics::Metrics;
+use crate::publish::Published;
+use crate::shared::Shared;
+
+/// Counts and suppressed lines are looked for this often.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Text is handed to stdout in pieces of about this size: a pipe's buffer (pipe(7)).
+const PIECE: usize = 64 * 1024;
+
+/// How a line is spelled.
+#[derive(Debug, Clone)]
+pub enum Format {
+    /// Hubble's JSON.
+    Json,
+    /// For people, in this time zone.
+    Human(jiff::tz::TimeZone),
+    /// Not at all; records are still counted.
+    Silent,
+}
+
+/// What the log needs to know.
+pub struct Sources {
+    /// Records, clock, losses.
+    pub shared: Arc<Shared>,
+    /// The allow lists that decided lately.
+    pub published: Arc<Published>,
+    /// Names of addresses.
+    pub directory: Arc<Directory>,
+    /// Where flows and suppressed lines are counted.
+    pub metrics: Arc<Metrics>,
+    /// The own pod.
+    pub pod: ObjectRef,
+    /// The node, if it was given.
+    pub node: Option<String>,
+}
+
+/// Runs until it is told to stop, and then writes what is left.
+pub async fn run(
+    sources: Sources,
+    format: Format,
+    rate: u32,
+    mut out: impl AsyncWrite + Unpin,
+    stop: CancellationToken,
+) {
+    let shared = Arc::clone(&sources.shared);
+    let mut log = FlowLog::new(sources, format, rate);
+    let mut tick = tokio::time::interval(TICK);
+    let mut stopping = false;
+    while !stopping {
+        tokio::select! {
+            () = shared.records_ready.notified() => {}
+            _ = tick.tick() => log.tick(shared.clock.now()),
+            () = stop.cancelled() => stopping = true,
+        }
+        loop {
+            let record = shared.records.pop();
+            if let Some(record) = record {
+                log.take(&record);
+            } else if stopping {
+                log.finish(shared.clock.now());
+            }
+            if record.is_none() || log.text.len() >= PIECE {
+                log.write_to(&mut out).await;
+            }
+            if record.is_none() {
+                break;
+            }
+        }
+    }
+}
+
+/// Records in, text out.
+struct FlowLog {
+    sources: Sources,
+    /// Names the own pod until the directory knows it.
+    own: Arc<PodIdentity>,
+    format: Format,
+    repeats: Repeats,
+    rate: Rate,
+    lost_told: u64,
+    text: String,
+    /// stdout has gone away; that is told once, and is no reason to stop filtering.
+    broken: bool,
+}
+
+impl FlowLog {
+    fn new(sources: Sources, format: Format, rate: u32) -> Self {
+        let own = Arc::new(PodIdentity {
+            pod: sources.pod.clone(),
+            labels: Vec::new(),
+            workload: None,
+            node: sources.node.clone(),
+        });
+        Self {
+            sources,
+            own,
+            format,
+            repeats: Repeats::default(),
+            rate: Rate::new(rate),
+            lost_told: 0,
+            text: String::new(),
+            broken: false,
+        }
+    }
+
+    /// One record.
+    fn take(&mut self, record: &FlowRecord) {
+        self.sources.metrics.flow(record);
+        if !matches!(self.format, Format::Silent) && self.repeats.tells(record) {
+            self.line(*record, None, record.at);
+        }
+    }
+
+    /// What becomes due with time.
+    fn tick(&mut self, now: Millis) {
+        for count in self.repeats.due(now) {
+            self.line(count.last, Some(count.count), now);
+        }
+        if let Some(suppressed) = self.rate.suppressed(now) {
+            self.lost(suppressed, "suppressed", now);
+        }
+        self.tell_lost_records(now);
+    }
+
+    /// Everything that is not told yet.
+    fn finish(&mut self, now: Millis) {
+        for count in self.repeats.rest(now) {
+            self.line(count.last, Some(count.count), now);
+        }
+        if let Some(suppressed) = self.rate.rest() {
+            self.lost(suppressed, "suppressed", now);
+        }
+        self.tell_lost_records(now);
+    }
+
+    fn tell_lost_records(&mut self, now: Millis) {
+        let lost = self.sources.shared.records_lost.load(Ordering::Relaxed);
+        if lost > self.lost_told {
+            self.lost(lost - self.lost_told, "records-lost", now);
+            self.lost_told = lost;
+        }
+    }
+
+    fn line(&mut self, record: FlowRecord, repeats: Option<u64>, now: Millis) {
+        if !self.rate.allows(now) {
+            self.sources.metrics.line_suppressed();
+            return;
+        }
+        let names = Names {
+            directory: &self.sources.directory,
+            own: &self.own,
+        };
+        let list = self.sources.published.list(record.generation);
+        let entry = names.entry(record, repeats, self.time(now), list);
+        match &self.format {
+            Format::Json => {
+                let node = self.node(record.key.pod);
+                self.text.push_str(&hubble::line(&entry, &node));
+            }
+            Format::Human(zone) => self.text.push_str(&human::line(&entry, zone)),
+            Format::Silent => return,
+        }
+        self.text.push('\n');
+    }
+
+    fn lost(&mut self, lost: u64, kind: &str, now: Millis) {
+        let at = self.time(now);
+        let line = match &self.format {
+            Format::Json => {
+                let node = self.own.node.clone().unwrap_or_default();
+                hubble::lost_line(lost, kind, at, &node)
+            }
+            Format::Human(zone) => human::lost_line(lost, kind, at, zone),
+            Format::Silent => return,
+        };
+        self.text.push_str(&line);
+        self.text.push('\n');
+    }
+
+    fn time(&self, at: Millis) -> jiff::Timestamp {
+        // A wall clock before the year -9999 or after 9999 has no line worth writing.
+        jiff::Timestamp::try_from(self.sources.shared.clock.wall(at)).unwrap_or_default()
+    }
+
+    /// The node as given, or as the API names it.
+    fn node(&mut self, pod: std::net::IpAddr) -> String {
+        if self.own.node.is_none()
+            && let Some(identity) = self.sources.directory.pod(pod)
+            && identity.pod == self.own.pod
+        {
+            self.own = identity;
+        }
+        self.own.node.clone().unwrap_or_default()
+    }
+
+    async fn write_to(&mut self, out: &mut (impl AsyncWrite + Unpin)) {
+        if self.text.is_empty() {
+            return;
+        }
+        if !self.broken {
+            let written = async {
+                out.write_all(self.text.as_bytes()).await?;
+                out.flush().await
+            };
+            if let Err(error) = written.await {
+                self.broken = true;
+                tracing::warn!(%error, "the flow log cannot be written any more; filtering goes on");
+            }
+        }
+        self.text.clear();
+    }
+}
