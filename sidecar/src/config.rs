@@ -61,13 +61,13 @@ pub struct Args {
     )]
     pub mode: String,
 
-    /// drop: silently, both ways; reject: answer both ways with a TCP reset or ICMP
-    /// "administratively prohibited"; split: reject towards the pod, drop towards the network
+    /// reject: answer the own pod with a TCP reset or ICMP "administratively prohibited", and the
+    /// network with silence; drop: answer nobody
     #[arg(
         long,
         env = "SIDEWALL_ON_BLOCK",
-        default_value = "split",
-        value_name = "split|drop|reject"
+        default_value = "reject",
+        value_name = "reject|drop"
     )]
     pub on_block: String,
 
@@ -239,12 +239,11 @@ words! {
 words! {
     /// How a blocked packet is answered.
     OnBlock {
-        /// Reject towards the own pod, silence towards the network.
-        Split = "split",
-        /// Silence.
-        Drop = "drop",
-        /// A TCP reset, or ICMP "administratively prohibited".
+        /// The own pod gets a TCP reset or ICMP "administratively prohibited", so that the
+        /// application fails at once; the network gets silence.
         Reject = "reject",
+        /// Nobody gets an answer.
+        Drop = "drop",
     }
 }
 
@@ -311,7 +310,7 @@ impl TryFrom<Args> for Config {
                 &args.on_block,
                 OnBlock::WORDS,
                 OnBlock::from_word,
-                OnBlock::Split,
+                OnBlock::Reject,
             ),
             steering: wrong.word(
                 "steering",

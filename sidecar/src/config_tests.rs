@@ -26,7 +26,7 @@ fn a_pod_and_its_namespace_are_enough() {
             node_name: config.node_name.clone(),
             interface: "eth0".into(),
             mode: Mode::Enforce,
-            on_block: OnBlock::Split,
+            on_block: OnBlock::Reject,
             steering: Steering::Auto,
             service_mixed: ServiceMixed::Block,
             source: Source::Cluster { kubeconfig: None },
@@ -84,7 +84,7 @@ fn the_configuration_prints_as_one_readable_line() {
     let config = Config::try_from(args).expect("valid");
     assert_eq!(
         config.to_string(),
-        "pod shop/web-0, interface eth0, mode enforce, on block split, steering auto, mixed \
+        "pod shop/web-0, interface eth0, mode enforce, on block reject, steering auto, mixed \
          services block, manifests /policies, flow log auto (at most 1000 lines a second), admin \
          [::1]:9, up to 65536 flows, log info"
     );
