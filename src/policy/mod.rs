@@ -1,4 +1,7 @@
 //! Network policies: from Kubernetes objects to an allow list, and from an allow list to an answer.
 
 pub mod allow_list;
+pub mod cluster;
+pub mod convert;
 pub mod lookup;
+pub mod selector;
