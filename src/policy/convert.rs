@@ -84,6 +84,14 @@ pub struct InvalidPolicy {
     pub mistakes: Vec<Mistake>,
 }
 
+impl InvalidPolicy {
+    /// Every mistake, in one line.
+    #[must_use]
+    pub fn problem(&self) -> String {
+        mistake::list(&self.mistakes)
+    }
+}
+
 /// A policy as the index keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AnyPolicy {

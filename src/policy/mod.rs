@@ -2,6 +2,7 @@
 
 pub mod allow_list;
 pub mod cluster;
+pub mod compile;
 pub mod convert;
 pub mod lookup;
 pub mod selector;

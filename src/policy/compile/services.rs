@@ -1,0 +1,119 @@
+//! What each Service address and port leads to, as kube-proxy would choose from the pod's own node.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use foldhash::fast::RandomState;
+
+use crate::policy::allow_list::{ObjectRef, ServiceEntry};
+use crate::policy::cluster::Cluster;
+use crate::policy::cluster::services::{Endpoint, EndpointSlice, Service, ServicePort};
+
+/// One entry per Service, port and address family, by namespace, name and order of the ports.
+pub(super) fn entries(cluster: &Cluster, node: Option<&str>) -> Vec<ServiceEntry> {
+    let mut slices: HashMap<(&str, &str), Vec<&EndpointSlice>, RandomState> = HashMap::default();
+    for slice in cluster.endpoint_slices() {
+        if let Some(service) = &slice.service {
+            slices
+                .entry((&slice.id.namespace, service))
+                .or_default()
+                .push(slice);
+        }
+    }
+    let mut entries = Vec::new();
+    for service in cluster.services() {
+        let ObjectRef { namespace, name } = &service.id;
+        let slices = slices.get(&(namespace.as_str(), name.as_str()));
+        let slices = slices.map(Vec::as_slice).unwrap_or_default();
+        for port in &service.ports {
+            add(service, port, slices, node, &mut entries);
+        }
+    }
+    entries
+}
+
+fn add(
+    service: &Service,
+    port: &ServicePort,
+    slices: &[&EndpointSlice],
+    node: Option<&str>,
+    entries: &mut Vec<ServiceEntry>,
+) {
+    let all = endpoints(port, slices);
+    // `internalTrafficPolicy: Local` is about the cluster addresses only. Under an external address
+    // a pod reaches every endpoint, whatever `externalTrafficPolicy` says (kube-proxy sends traffic
+    // that begins inside the cluster on the short way).
+    let local = |endpoint: &Endpoint| !service.local_only || endpoint.node.as_deref() == node;
+    let near: Vec<_> = all
+        .iter()
+        .filter(|(endpoint, _)| local(endpoint))
+        .copied()
+        .collect();
+    let groups = [
+        (&service.cluster_addresses, &near),
+        (&service.external_addresses, &all),
+    ];
+    for (addresses, endpoints) in groups {
+        for v6 in [false, true] {
+            let addresses: Vec<IpAddr> = addresses
+                .iter()
+                .filter(|address| address.is_ipv6() == v6)
+                .copied()
+                .collect();
+            if !addresses.is_empty() {
+                entries.push(ServiceEntry {
+                    service: service.id.clone(),
+                    addresses,
+                    protocol: port.protocol,
+                    port: port.number,
+                    endpoints: usable(endpoints, v6),
+                });
+            }
+        }
+    }
+}
+
+/// The endpoints of a Service port, with their target port. A slice names ports as the Service does;
+/// the number is the target's.
+fn endpoints<'a>(port: &ServicePort, slices: &[&'a EndpointSlice]) -> Vec<(&'a Endpoint, u16)> {
+    let of = |slice: &'a EndpointSlice| {
+        let target = slice.ports.iter().find(|target| same(port, target))?;
+        Some(
+            slice
+                .endpoints
+                .iter()
+                .map(|endpoint| (endpoint, target.number)),
+        )
+    };
+    slices
+        .iter()
+        .filter_map(|slice| of(slice))
+        .flatten()
+        .collect()
+}
+
+fn same(port: &ServicePort, target: &ServicePort) -> bool {
+    port.protocol == target.protocol && port.name == target.name
+}
+
+/// The ready ones; if there are none, those that are going away but still answer (KEP-1669).
+fn usable(endpoints: &[(&Endpoint, u16)], v6: bool) -> Vec<(IpAddr, u16)> {
+    let family = || {
+        endpoints
+            .iter()
+            .filter(|(endpoint, _)| endpoint.address.is_ipv6() == v6)
+    };
+    let pairs = |chosen: fn(&Endpoint) -> bool| -> Vec<(IpAddr, u16)> {
+        let chosen = family().filter(|(endpoint, _)| chosen(endpoint));
+        chosen
+            .map(|(endpoint, port)| (endpoint.address, *port))
+            .collect()
+    };
+    let mut usable = pairs(|endpoint| endpoint.ready);
+    if usable.is_empty() {
+        usable = pairs(|endpoint| endpoint.last_resort);
+    }
+    usable.sort_unstable();
+    usable.dedup();
+    usable
+}
