@@ -6,5 +6,8 @@
 
 pub mod config;
 pub mod counters;
+pub mod device;
+pub mod pod_net;
 pub mod shared;
+pub mod steering;
 pub mod watch;

@@ -1,0 +1,92 @@
+//! The ioctls of `/dev/net/tun`: the only file of this workspace with `unsafe`.
+//!
+//! Not here: what the flags mean together (see [`super::tun`]). Every function takes the owner
+//! of a descriptor or returns an [`OwnedFd`], passes libc's own structs, and is safe to call with
+//! anything its types admit; the kernel checks the rest and answers with an error.
+#![allow(unsafe_code)]
+
+use std::ffi::{c_int, c_short, c_uint};
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// The clone device: every open descriptor of it becomes one queue of one TUN device.
+pub(super) const TUN_CLONE_DEVICE: &str = "/dev/net/tun";
+
+// include/uapi/linux/if_tun.h declares all of these with `int` or `unsigned int` as the size,
+// whatever is really passed.
+const TUNSETIFF: libc::Ioctl =
+    nix::request_code_write!(b'T', 202, size_of::<c_int>()) as libc::Ioctl;
+const TUNGETIFF: libc::Ioctl =
+    nix::request_code_read!(b'T', 210, size_of::<c_uint>()) as libc::Ioctl;
+
+nix::ioctl_write_ptr_bad!(tun_set_iff, TUNSETIFF, libc::ifreq);
+nix::ioctl_read_bad!(tun_get_iff, TUNGETIFF, libc::ifreq);
+nix::ioctl_write_int!(tun_set_owner, b'T', 204);
+nix::ioctl_write_int!(tun_set_offload, b'T', 208);
+
+/// Opens the clone device, non-blocking and closed on exec.
+pub(super) fn open_clone_device(path: &Path) -> io::Result<OwnedFd> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
+        .open(path)?;
+    Ok(file.into())
+}
+
+/// Makes the descriptor a queue of the device of this name, creating the device if there is none.
+pub(super) fn attach_queue(queue: &impl AsRawFd, name: &str, flags: c_short) -> io::Result<()> {
+    let request = request_for(name, flags)?;
+    // SAFETY: TUNSETIFF reads one `ifreq` at the pointer, which comes from a live reference to
+    // libc's own struct of the size the kernel copies (40 bytes, include/uapi/linux/if.h).
+    unsafe { tun_set_iff(queue.as_raw_fd(), &raw const request) }?;
+    Ok(())
+}
+
+/// Which device the descriptor is a queue of, and with which flags.
+pub(super) fn device_of(queue: &impl AsRawFd) -> io::Result<(String, c_short)> {
+    let mut request = request_for("", 0)?;
+    // SAFETY: TUNGETIFF writes one `ifreq` at the pointer, which comes from a live exclusive
+    // reference to libc's own struct.
+    unsafe { tun_get_iff(queue.as_raw_fd(), &raw mut request) }?;
+    // SAFETY: the union was zeroed and the kernel stored the flags; any bits are a valid c_short.
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    let name = request.ifr_name.iter().take_while(|byte| **byte != 0);
+    // `c_char` is i8 or u8 by platform; the bits are the same.
+    let name: Vec<u8> = name
+        .map(|byte| u8::from_ne_bytes(byte.to_ne_bytes()))
+        .collect();
+    Ok((String::from_utf8_lossy(&name).into_owned(), flags))
+}
+
+/// Which offloads the reader of the device can take (`TUN_F_*`).
+pub(super) fn set_offload(queue: &impl AsRawFd, offload: c_uint) -> io::Result<()> {
+    // SAFETY: TUNSETOFFLOAD takes a number by value and touches no memory of ours.
+    unsafe { tun_set_offload(queue.as_raw_fd(), offload.into()) }?;
+    Ok(())
+}
+
+/// Who else may attach a queue without CAP_NET_ADMIN: only this user.
+pub(super) fn set_owner(queue: &impl AsRawFd, user: libc::uid_t) -> io::Result<()> {
+    // SAFETY: TUNSETOWNER takes a number by value and touches no memory of ours.
+    unsafe { tun_set_owner(queue.as_raw_fd(), user.into()) }?;
+    Ok(())
+}
+
+fn request_for(name: &str, flags: c_short) -> io::Result<libc::ifreq> {
+    // SAFETY: `ifreq` is an array of integers and a union of plain integers and pointers: all
+    // zeroes is a value of it.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // The last byte stays 0: the name must be terminated, and a longer one must not be cut.
+    if name.len() >= request.ifr_name.len() {
+        return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = std::ffi::c_char::from_ne_bytes([from]);
+    }
+    request.ifr_ifru.ifru_flags = flags;
+    Ok(request)
+}

@@ -1,0 +1,151 @@
+//! Steering: how every packet of the pod gets to the sidecar, and only by its verdict further.
+//!
+//! Which hook a packet came from must be a fact that no process in the pod and nobody on the
+//! network can forge: otherwise a packet from the network that carries the pod's own address would
+//! be judged as the pod's. So there are two devices, and the direction is the device:
+//!
+//! ```text
+//!            ingress hook                     written back = allowed
+//! network ──────────────► sw-in ─► sidecar ─► sw-in ─► the pod's sockets
+//!     ▲                                                      │
+//!     └── eth0 ◄── forwarded ◄── sw-out ◄─ sidecar ◄─ sw-out ┘  egress hook
+//! ```
+//!
+//! Not here: devices (`device/`) and verdicts (`datapath/`). Whatever a kind of steering installs
+//! stays when the process dies and leads nowhere then: the pod is closed.
+
+pub mod filter;
+mod links;
+pub mod tc;
+
+use std::fmt;
+
+use rtnetlink::Handle;
+
+use crate::pod_net::PodNet;
+
+/// The device that eth0's ingress hook feeds.
+pub const INGRESS_DEVICE: &str = "sw-in";
+
+/// The device that eth0's egress hook feeds.
+pub const EGRESS_DEVICE: &str = "sw-out";
+
+/// How packets are steered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Plain tc filters; the kernel forwards what was written back.
+    Tc,
+}
+
+/// The two devices by index, as long as they live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Devices {
+    /// Index of [`INGRESS_DEVICE`].
+    pub ingress: u32,
+    /// Index of [`EGRESS_DEVICE`].
+    pub egress: u32,
+}
+
+/// Steering in force. Dropping it changes nothing: what is attached stays, and closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attached {
+    /// How.
+    pub kind: Kind,
+    /// Whether filters of an earlier process were there and were taken over.
+    pub took_over: bool,
+    /// Why IPv6 from the pod stays closed, if it does.
+    pub ipv6_egress_closed: Option<String>,
+}
+
+/// What keeps packets from being steered.
+#[derive(Debug, thiserror::Error)]
+pub enum SteeringError {
+    /// The capability is missing.
+    #[error("{action}: the container needs the capability NET_ADMIN")]
+    NoNetAdmin {
+        /// What was tried.
+        action: String,
+    },
+    /// The kernel lacks a part.
+    #[error(
+        "{action}: this kernel has no such part; tc steering needs sch_ingress, cls_u32 and act_mirred"
+    )]
+    KernelLacks {
+        /// What was tried.
+        action: String,
+    },
+    /// Somebody else filters the interface, before us.
+    #[error(
+        "{interface} already has a tc {what} that is not ours: packets could pass it before they are \
+         judged. Remove it, or leave this pod to whoever installed it"
+    )]
+    Foreign {
+        /// Which interface.
+        interface: String,
+        /// What is there.
+        what: String,
+    },
+    /// A device or the interface vanished meanwhile.
+    #[error("interface {0} is gone")]
+    Gone(String),
+    /// Anything else.
+    #[error("{action}")]
+    Netlink {
+        /// What was tried.
+        action: String,
+        /// What the kernel answered.
+        #[source]
+        source: rtnetlink::Error,
+    },
+}
+
+/// Brings the devices up and steers the pod's traffic to them. From the first step on nothing
+/// passes unjudged, whatever a predecessor left and wherever this one ends.
+///
+/// # Errors
+/// See [`SteeringError`]; the pod is closed then.
+pub async fn attach(
+    netlink: &Handle,
+    kind: Kind,
+    pod: &PodNet,
+) -> Result<(Attached, Devices), SteeringError> {
+    match kind {
+        Kind::Tc => tc::attach(netlink, pod).await,
+    }
+}
+
+impl SteeringError {
+    /// Sorts the kernel's answers into those that somebody can act upon.
+    fn from_netlink(action: impl Into<String>, source: rtnetlink::Error) -> Self {
+        let action = action.into();
+        match errno(&source) {
+            Some(libc::EPERM) => Self::NoNetAdmin { action },
+            Some(libc::EOPNOTSUPP | libc::ENOENT) => Self::KernelLacks { action },
+            _ => Self::Netlink { action, source },
+        }
+    }
+}
+
+/// The error number in a negative acknowledgement.
+fn errno(error: &rtnetlink::Error) -> Option<i32> {
+    match error {
+        rtnetlink::Error::NetlinkError(message) => message.code.map(|code| -code.get()),
+        _ => None,
+    }
+}
+
+impl Kind {
+    /// `tc`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tc => "tc",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
