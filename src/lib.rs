@@ -4,11 +4,12 @@
 //! arguments; verdicts and records go out as values. The data path (`sidecar/`), the command line
 //! (`cli/`), the lab (`lab/`) and the tests all stand on this one engine.
 //!
-//! The packet's path: [`packet`] → [`flow`] → [`policy::lookup`] → [`verdict`] → [`record`].
+//! The packet's path: [`packet`] → [`engine`] → [`flow`] → [`policy::lookup`] → [`verdict`] → [`record`].
 //! The policy's path: [`manifest`] or the API server → [`policy::cluster`] → [`policy::compile`] →
 //! [`policy::allow_list`] → [`policy::lookup`] for packets, [`policy::explain`] for people.
 #![forbid(unsafe_code)]
 
+pub mod engine;
 pub mod flow;
 pub mod net;
 pub mod packet;

@@ -28,6 +28,15 @@ impl Direction {
         }
     }
 
+    /// Who sends packets of this direction.
+    #[must_use]
+    pub const fn sender(self) -> Originator {
+        match self {
+            Self::Ingress => Originator::Peer,
+            Self::Egress => Originator::Pod,
+        }
+    }
+
     /// `ingress` or `egress`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -8,71 +8,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sidewall::flow::Counters as Total;
 use sidewall::net::Direction;
-use sidewall::packet::Malformed;
-use sidewall::verdict::{Because, Reason, RuleIndex, Verdict};
+use sidewall::verdict::Verdict;
 
 /// Lanes that exist; a thread takes the one of its number modulo this.
 pub const LANES: usize = 16;
 
 /// One of each kind of verdict, in the order of [`slot`]. A rule's index is not a kind.
-pub const KINDS: [Verdict; 23] = [
-    Verdict::Allow(Because::NotIsolated),
-    Verdict::Allow(Because::Rule(RuleIndex(0))),
-    Verdict::Allow(Because::Established),
-    Verdict::Allow(Because::Node),
-    Verdict::Allow(Because::RelatedError),
-    Verdict::Allow(Because::NeighbourDiscovery),
-    Verdict::Allow(Because::OwnConnection),
-    Verdict::Allow(Because::Itself),
-    Verdict::Block(Reason::NotReady),
-    Verdict::Block(Reason::NoRule),
-    Verdict::Block(Reason::InvalidPolicy),
-    Verdict::Block(Reason::PolicyChanged),
-    Verdict::Block(Reason::ServiceNoEndpoints),
-    Verdict::Block(Reason::ServiceMixed),
-    Verdict::Block(Reason::SpoofedSource),
-    Verdict::Block(Reason::ForeignSource),
-    Verdict::Block(Reason::NotForPod),
-    Verdict::Block(Reason::Multicast),
-    Verdict::Block(Reason::NoSyn),
-    Verdict::Block(Reason::StrayFragment),
-    Verdict::Block(Reason::UnrelatedError),
-    Verdict::Block(Reason::FlowTableFull),
-    Verdict::Block(Reason::Malformed(Malformed::Truncated)),
-];
+pub const KINDS: [Verdict; Verdict::COUNT] = Verdict::ALL;
 
 /// Where a verdict is counted: its position in [`KINDS`].
 #[must_use]
 pub const fn slot(verdict: Verdict) -> usize {
-    match verdict {
-        Verdict::Allow(because) => match because {
-            Because::NotIsolated => 0,
-            Because::Rule(_) => 1,
-            Because::Established => 2,
-            Because::Node => 3,
-            Because::RelatedError => 4,
-            Because::NeighbourDiscovery => 5,
-            Because::OwnConnection => 6,
-            Because::Itself => 7,
-        },
-        Verdict::Block(reason) => match reason {
-            Reason::NotReady => 8,
-            Reason::NoRule => 9,
-            Reason::InvalidPolicy => 10,
-            Reason::PolicyChanged => 11,
-            Reason::ServiceNoEndpoints => 12,
-            Reason::ServiceMixed => 13,
-            Reason::SpoofedSource => 14,
-            Reason::ForeignSource => 15,
-            Reason::NotForPod => 16,
-            Reason::Multicast => 17,
-            Reason::NoSyn => 18,
-            Reason::StrayFragment => 19,
-            Reason::UnrelatedError => 20,
-            Reason::FlowTableFull => 21,
-            Reason::Malformed(malformed) => 22 + malformed as usize,
-        },
-    }
+    verdict.index()
 }
 
 /// All lanes.
@@ -116,7 +63,7 @@ impl Counters {
 }
 
 /// What one thread counts. 128 bytes are two cache lines: x86 fetches lines in pairs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 pub struct Lane {
     cells: [[Cell; KINDS.len()]; 2],
@@ -124,6 +71,16 @@ pub struct Lane {
     pub write_errors: AtomicU64,
     /// Rejects that were sent to the own pod.
     pub rejects: AtomicU64,
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self {
+            cells: std::array::from_fn(|_| std::array::from_fn(|_| Cell::default())),
+            write_errors: AtomicU64::new(0),
+            rejects: AtomicU64::new(0),
+        }
+    }
 }
 
 impl Lane {
@@ -148,6 +105,7 @@ struct Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sidewall::verdict::Reason;
 
     #[test]
     fn every_kind_of_verdict_has_its_own_slot() {
