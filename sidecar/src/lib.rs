@@ -8,6 +8,8 @@ pub mod config;
 pub mod counters;
 pub mod device;
 pub mod pod_net;
+pub mod privileges;
 pub mod shared;
 pub mod steering;
+pub mod takeover;
 pub mod watch;
