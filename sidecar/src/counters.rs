@@ -68,9 +68,9 @@ impl Counters {
 pub struct Lane {
     cells: [[Cell; KINDS.len()]; 2],
     /// Packets that could not be written back to their device.
-    pub write_errors: AtomicU64,
+    write_errors: AtomicU64,
     /// Rejects that were sent to the own pod.
-    pub rejects: AtomicU64,
+    rejects: AtomicU64,
 }
 
 impl Default for Lane {
@@ -91,6 +91,16 @@ impl Lane {
         cell.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Counts a packet that could not be written back.
+    pub fn failed_write(&self) {
+        self.write_errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts an answer to a blocked packet.
+    pub fn rejected(&self) {
+        self.rejects.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn cell(&self, direction: Direction, slot: usize) -> &Cell {
         &self.cells[direction as usize][slot]
     }
@@ -104,8 +114,9 @@ struct Cell {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use sidewall::verdict::Reason;
+
+    use super::*;
 
     #[test]
     fn every_kind_of_verdict_has_its_own_slot() {

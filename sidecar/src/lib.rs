@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod counters;
+pub mod datapath;
 pub mod device;
 pub mod pod_net;
 pub mod privileges;

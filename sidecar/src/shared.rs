@@ -5,15 +5,20 @@
 //! reads the policy; the control side publishes the policy and reads the rest. Nothing in here
 //! blocks and nothing waits for the other side.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use arc_swap::ArcSwapOption;
 use crossbeam_queue::ArrayQueue;
+use sidewall::engine::{Engine, EngineConfig, Policy};
 use sidewall::flow::Millis;
 use sidewall::record::FlowRecord;
 use tokio::sync::Notify;
 
 use crate::counters::Counters;
+use crate::takeover;
 
 /// Records that wait for the log at most. At one record a new flow this is the burst of new flows
 /// that the log may lag behind before lines are lost (and counted as lost): 16 384 × 144 bytes is
@@ -23,6 +28,12 @@ pub const RECORDS_WAITING: usize = 16_384;
 /// What the data path and the control side share.
 #[derive(Debug)]
 pub struct Shared {
+    /// The pod's addresses.
+    addresses: Box<[IpAddr]>,
+    /// Judges packets; knows the flows.
+    pub engine: Engine,
+    /// The policy in force; none before the first full sync. Written by [`Shared::publish`].
+    pub policy: ArcSwapOption<Policy>,
     /// Records on their way to the log: bounded, written by [`Shared::record`].
     pub records: ArrayQueue<FlowRecord>,
     /// Records that found the queue full.
@@ -38,10 +49,13 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Everything empty.
+    /// No flow, no policy, nothing counted.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(config: EngineConfig) -> Self {
         Self {
+            addresses: config.addresses.clone().into(),
+            engine: Engine::new(config),
+            policy: ArcSwapOption::const_empty(),
             records: ArrayQueue::new(RECORDS_WAITING),
             records_lost: AtomicU64::new(0),
             records_ready: Notify::new(),
@@ -51,18 +65,50 @@ impl Shared {
         }
     }
 
+    /// Puts a policy in force, whole and at once. Before the first one, the connections that the pod
+    /// already has are entered as far as it allows them: were it in force before that, the next
+    /// packet of each would be blocked as one that nobody began.
+    pub fn publish(&self, policy: Policy) {
+        if self.policy.load().is_none() {
+            self.adopt_connections(&policy);
+        }
+        self.policy.store(Some(Arc::new(policy)));
+        self.policy_changed.notify_one();
+    }
+
+    fn adopt_connections(&self, policy: &Policy) {
+        let connections = match takeover::connections(&self.addresses) {
+            Ok(connections) => connections,
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(
+                    error,
+                    "connections from before the start are unknown: they will break"
+                );
+                return;
+            }
+        };
+        let now = self.clock.now();
+        let verdicts = connections
+            .iter()
+            .map(|found| self.engine.adopt(policy, found.key, found.originator, now));
+        let allowed = verdicts.filter(|verdict| verdict.is_allowed()).count();
+        if !connections.is_empty() {
+            let blocked = connections.len() - allowed;
+            tracing::info!(
+                allowed,
+                blocked,
+                "connections from before the start taken over"
+            );
+        }
+    }
+
     /// Hands a record to the log, or counts it as lost when the log cannot follow. Whoever calls
     /// it tells [`Shared::records_ready`] once, after its last record.
     pub fn record(&self, record: FlowRecord) {
         if self.records.push(record).is_err() {
             self.records_lost.fetch_add(1, Ordering::Relaxed);
         }
-    }
-}
-
-impl Default for Shared {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -1,0 +1,159 @@
+//! One queue of one device, by one thread: read → parse → judge → write back.
+//!
+//! Two buffers and no allocation: a frame is read into one, judged there, and written back from
+//! there as it came; an answer to a blocked packet is built in the other. Not here: what a verdict
+//! means (the core), and when flows end without a packet ([`super::sweeper`]).
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use arc_swap::Cache;
+use futures::FutureExt;
+use sidewall::engine::Policy;
+use sidewall::flow::{Counters, Millis};
+use sidewall::net::Direction;
+use sidewall::packet::{Packet, reject};
+use tokio_util::sync::CancellationToken;
+
+use super::hop;
+use crate::counters::Lane;
+use crate::device::vnet::{self, HEADER_LEN};
+use crate::device::{FRAME_MAX, Queue};
+use crate::shared::Shared;
+
+/// Frames that are handled before time, policy and log are looked at again: at 64 KB a frame and
+/// 8 Gbit/s this is 4 ms.
+const BATCH: usize = 64;
+
+/// What one pump holds in memory.
+const BUFFERS: usize = FRAME_MAX + HEADER_LEN + reject::MAX_LEN;
+const _: () = assert!(BUFFERS < 70 * 1024, "a queue is to cost less than 70 KB");
+
+/// Which queue this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Role {
+    /// The direction of everything that is read from it: a fact from the steering.
+    pub direction: Direction,
+    /// Where it counts.
+    pub lane: usize,
+    /// The kernel forwards what is written back, and takes a hop for it.
+    pub forwarded: bool,
+    /// Blocked packets are answered: only ever those of the own pod.
+    pub reject: bool,
+}
+
+/// Moves the packets of one queue.
+#[derive(Debug)]
+pub struct Pump<Q> {
+    queue: Q,
+    role: Role,
+    shared: Arc<Shared>,
+    frame: Box<[u8]>,
+    answer: Box<[u8]>,
+}
+
+impl<Q: Queue> Pump<Q> {
+    /// Takes its buffers.
+    #[must_use]
+    pub fn new(queue: Q, role: Role, shared: Arc<Shared>) -> Self {
+        Self {
+            queue,
+            role,
+            shared,
+            frame: vec![0; FRAME_MAX].into(),
+            // The header of an answer is all zeroes, and stays so.
+            answer: vec![0; HEADER_LEN + reject::MAX_LEN].into(),
+        }
+    }
+
+    /// Moves packets until it is stopped.
+    ///
+    /// # Errors
+    /// When the device is gone.
+    pub async fn run(mut self, stopped: CancellationToken) -> anyhow::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let mut policy = Cache::new(&shared.policy);
+        loop {
+            let read = tokio::select! {
+                biased;
+                read = self.queue.recv(&mut self.frame) => read,
+                () = stopped.cancelled() => return Ok(()),
+            };
+            let length = read.context("reading from the TUN device")?;
+            let policy = policy.load().as_deref();
+            self.batch(length, policy, stopped.is_cancelled())?;
+        }
+    }
+
+    /// Handles the frame that was read, and those that are there already.
+    fn batch(&mut self, first: usize, policy: Option<&Policy>, last: bool) -> anyhow::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let now = shared.clock.now();
+        let mut told = self.frame(first, policy, now);
+        for _ in 1..if last { 1 } else { BATCH } {
+            let Some(read) = self.queue.recv(&mut self.frame).now_or_never() else {
+                break;
+            };
+            let length = read.context("reading from the TUN device")?;
+            told |= self.frame(length, policy, now);
+        }
+        if told {
+            shared.records_ready.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Handles one frame. Nothing that it contains is an error here: a verdict it gets. Tells
+    /// whether there is something for the log.
+    fn frame(&mut self, length: usize, policy: Option<&Policy>, now: Millis) -> bool {
+        let lane = self.shared.counters.lane(self.role.lane);
+        let frame = &mut self.frame[..length];
+        let Some((header, packet)) = vnet::split(frame) else {
+            // The kernel never hands out less than a header.
+            lane.failed_write();
+            return false;
+        };
+        let on_wire = vnet::on_wire(header, packet);
+        let size = Counters {
+            packets: on_wire.packets.into(),
+            bytes: on_wire.bytes,
+        };
+        let parsed = Packet::parse(packet);
+        let judged = self
+            .shared
+            .engine
+            .judge(policy, &parsed, self.role.direction, size, now);
+        lane.count(
+            self.role.direction,
+            judged.verdict,
+            size.packets,
+            size.bytes,
+        );
+
+        if judged.pass {
+            if self.role.forwarded {
+                hop::raise(&mut frame[HEADER_LEN..]);
+            }
+            write_back(&self.queue, frame, lane);
+        } else if let (true, Some(_), Ok(blocked)) = (self.role.reject, policy, &parsed) {
+            // Not before the first policy: an answer would end connections that it may allow.
+            if let Some(length) = reject::build(blocked, packet, &mut self.answer[HEADER_LEN..]) {
+                write_back(&self.queue, &self.answer[..HEADER_LEN + length], lane);
+                lane.rejected();
+            }
+        }
+        let records = judged.ended.into_iter().chain(judged.record);
+        let told = judged.ended.is_some() || judged.record.is_some();
+        records.for_each(|record| self.shared.record(record));
+        told
+    }
+}
+
+/// One packet that cannot be written is one packet lost, as on any wire: EINVAL and EIO are about
+/// this packet or a device that is down, ENOBUFS and ENOMEM about this moment.
+fn write_back(queue: &impl Queue, frame: &[u8], lane: &Lane) {
+    if let Err(error) = queue.try_send(frame) {
+        lane.failed_write();
+        tracing::trace!(%error, "a packet could not be written back");
+    }
+}
