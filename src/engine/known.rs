@@ -52,6 +52,7 @@ pub(super) fn judge(case: &Case<'_>, key: &FlowKey, flow: &mut Flow) -> Known {
                 pass: false,
                 record,
                 ended: None,
+                carry: false,
             });
         }
     }
@@ -63,6 +64,7 @@ pub(super) fn judge(case: &Case<'_>, key: &FlowKey, flow: &mut Flow) -> Known {
     };
     Known::Judged(Judgement {
         record,
+        carry: flow.is_to_be_carried(case.now),
         ..Judgement::pass(verdict)
     })
 }

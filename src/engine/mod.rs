@@ -81,6 +81,8 @@ pub struct Judgement {
     pub record: Option<FlowRecord>,
     /// The end of an older flow in whose place the packet began a new one.
     pub ended: Option<FlowRecord>,
+    /// From now on the kernel may carry the packet's flow, if it can.
+    pub carry: bool,
 }
 
 impl Judgement {
@@ -90,6 +92,7 @@ impl Judgement {
             pass: true,
             record: None,
             ended: None,
+            carry: false,
         }
     }
 }
@@ -384,6 +387,7 @@ fn refuse(policy: Option<&Policy>, reason: Reason) -> Judgement {
         pass: audited,
         record: None,
         ended: None,
+        carry: false,
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Flow {
     pub received: Counters,
     /// Its progress.
     pub tracker: Tracker,
+    /// When the kernel was asked to carry it, last.
+    pub handed_over: Option<Millis>,
 }
 
 impl Flow {
@@ -53,6 +55,7 @@ impl Flow {
                 bytes: 0,
             },
             tracker,
+            handed_over: None,
         }
     }
 

@@ -64,6 +64,10 @@ impl Exchange {
         };
     }
 
+    pub(super) const fn is_udp(&self) -> bool {
+        matches!(self.kind, Kind::Udp)
+    }
+
     pub(super) const fn carried_both_ways(&mut self) {
         self.progress = Progress::Lasting;
     }

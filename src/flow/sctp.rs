@@ -106,6 +106,10 @@ impl Association {
         wanted.is_none_or(|tag| tag == sctp.tag)
     }
 
+    pub(super) const fn is_established(&self) -> bool {
+        matches!(self.state, State::Established)
+    }
+
     pub(super) const fn carried_both_ways(&mut self) {
         if !matches!(self.state, State::Shutdown | State::Closed) {
             self.state = State::Established;

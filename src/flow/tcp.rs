@@ -13,6 +13,7 @@
 //!   nf_conntrack since 5.10), or what the peer itself would have sent next. Any other RST only
 //!   shortens the memory of the connection to [`lifetime::TCP_DOUBTFUL`].
 
+use super::carry::Numbers;
 use super::lifetime;
 use super::tracker::Fit;
 use crate::net::Originator;
@@ -221,6 +222,20 @@ impl Connection {
                 _ => State::HalfClosed,
             };
         }
+    }
+
+    /// The numbers of an established connection, once the pod has acknowledged something.
+    pub(super) fn numbers(&self) -> Option<Numbers> {
+        let pod_ack = self.pod_ack.filter(|_| self.state == State::Established)?;
+        Some(Numbers {
+            pod_ack,
+            peer_next: self.peer_next.unwrap_or(pod_ack),
+        })
+    }
+
+    pub(super) const fn learn(&mut self, numbers: Numbers) {
+        self.pod_ack = Some(numbers.pod_ack);
+        self.peer_next = Some(numbers.peer_next);
     }
 
     pub(super) const fn carried_both_ways(&mut self) {

@@ -1,5 +1,6 @@
 //! What is known of a conversation's progress, whatever its protocol.
 
+use super::carry::{Carriage, Numbers};
 use super::exchange::Exchange;
 use super::sctp::Association;
 use super::tcp::Connection;
@@ -83,6 +84,25 @@ impl Tracker {
             (Self::Exchange(exchange), _) => exchange.advance(sender, originator, age),
             // A later fragment tells nothing of its flow.
             _ => {}
+        }
+    }
+
+    /// How the kernel would carry the flow; `None`: its next packets matter here.
+    #[inline]
+    #[must_use]
+    pub fn carriage(&self) -> Option<Carriage> {
+        match self {
+            Self::Tcp(connection) => connection.numbers().map(Carriage::Tcp),
+            Self::Sctp(association) => association.is_established().then_some(Carriage::Reviewed),
+            Self::Exchange(exchange) => exchange.is_udp().then_some(Carriage::Reviewed),
+            Self::Own => None,
+        }
+    }
+
+    /// Takes the numbers over that the kernel noted while it carried the flow.
+    pub const fn learn(&mut self, numbers: Numbers) {
+        if let Self::Tcp(connection) = self {
+            connection.learn(numbers);
         }
     }
 
