@@ -1,0 +1,279 @@
+//! The data path with real packets: what passes, what does not, and how an application hears of it.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod common;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use sidewall::net::Direction::{Egress, Ingress};
+use sidewall::verdict::{Because, Reason, RuleIndex, Verdict};
+use sidewall_sidecar::config::OnBlock;
+
+use common::pod::{FAR, FRIEND, NODE, POD, World, connect, listen, open, policy, udp};
+
+const NO_RULE: Verdict = Verdict::Block(Reason::NoRule);
+
+#[test]
+fn not_isolated_everything_passes_in_both_families_and_directions() {
+    if !common::privileged() {
+        return;
+    }
+    let world = World::new();
+    let guard = world.guarded(open());
+    for family in 0..2 {
+        let (listener, address) = listen(&world.pod, POD[family]);
+        talk(
+            connect(&world.node, FRIEND[family], address).unwrap(),
+            listener.accept().unwrap().0,
+        );
+        let (listener, address) = listen(&world.far, FAR[family]);
+        talk(
+            connect(&world.pod, POD[family], address).unwrap(),
+            listener.accept().unwrap().0,
+        );
+
+        let (ours, here) = udp(&world.pod, POD[family]);
+        let (theirs, there) = udp(&world.far, FAR[family]);
+        let mut buffer = [0; 16];
+        ours.send_to(b"question", there).unwrap();
+        assert_eq!(theirs.recv_from(&mut buffer).unwrap(), (8, here));
+        theirs.send_to(b"answer", here).unwrap();
+        assert_eq!(ours.recv_from(&mut buffer).unwrap(), (6, there));
+    }
+    for direction in [Ingress, Egress] {
+        assert!(guard.packets(direction, Verdict::Allow(Because::NotIsolated)) > 0);
+        assert!(guard.packets(direction, Verdict::Allow(Because::Established)) > 0);
+    }
+}
+
+#[test]
+fn isolated_only_whom_a_rule_names_gets_in() {
+    if !common::privileged() {
+        return;
+    }
+    let world = World::new();
+    let guard = world.guarded(policy(Some(&FRIEND), None));
+    for family in 0..2 {
+        let (listener, address) = listen(&world.pod, POD[family]);
+        let error = connect(&world.node, NODE[family], address).unwrap_err();
+        assert_eq!(
+            error.kind(),
+            ErrorKind::TimedOut,
+            "silence towards the network"
+        );
+        talk(
+            connect(&world.node, FRIEND[family], address).unwrap(),
+            listener.accept().unwrap().0,
+        );
+        listener.set_nonblocking(true).unwrap();
+        assert_eq!(
+            listener.accept().unwrap_err().kind(),
+            ErrorKind::WouldBlock,
+            "no SYN got through"
+        );
+    }
+    assert!(guard.packets(Ingress, NO_RULE) >= 2);
+    assert!(guard.packets(Ingress, Verdict::Allow(Because::Rule(RuleIndex(0)))) >= 2);
+}
+
+#[test]
+fn before_the_first_policy_nothing_passes_and_nothing_is_answered() {
+    if !common::privileged() {
+        return;
+    }
+    let world = World::new();
+    let guard = world.guard();
+    for family in 0..2 {
+        let (_listener, address) = listen(&world.pod, POD[family]);
+        assert_eq!(
+            connect(&world.node, FRIEND[family], address)
+                .unwrap_err()
+                .kind(),
+            ErrorKind::TimedOut
+        );
+        let (_listener, address) = listen(&world.far, FAR[family]);
+        assert_eq!(
+            connect(&world.pod, POD[family], address)
+                .unwrap_err()
+                .kind(),
+            ErrorKind::TimedOut
+        );
+    }
+    assert!(guard.packets(Ingress, Verdict::Block(Reason::NotReady)) >= 2);
+    assert!(guard.packets(Egress, Verdict::Block(Reason::NotReady)) >= 2);
+    world.publish(&guard, open());
+    let (listener, address) = listen(&world.pod, POD[0]);
+    talk(
+        connect(&world.node, FRIEND[0], address).unwrap(),
+        listener.accept().unwrap().0,
+    );
+}
+
+#[test]
+fn an_application_in_the_pod_hears_of_a_block_at_once() {
+    if !common::privileged() {
+        return;
+    }
+    let world = World::new();
+    let guard = world.guarded(policy(None, Some(&[])));
+    for family in 0..2 {
+        let (_listener, address) = listen(&world.far, FAR[family]);
+        let began = Instant::now();
+        let error = connect(&world.pod, POD[family], address).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        assert!(
+            began.elapsed() < Duration::from_millis(100),
+            "{:?}",
+            began.elapsed()
+        );
+
+        let (ours, _) = udp(&world.pod, POD[family]);
+        let (_theirs, there) = udp(&world.far, FAR[family]);
+        ours.connect(there).unwrap();
+        ours.send(b"question").unwrap();
+        // ICMP "administratively prohibited" is EHOSTUNREACH for IPv4 and EACCES for IPv6
+        // (icmp_err_convert[], tab_unreach[]).
+        let error = ours.recv(&mut [0; 16]).unwrap_err().raw_os_error().unwrap();
+        assert_eq!(error, [libc::EHOSTUNREACH, libc::EACCES][family]);
+    }
+    assert_eq!(guard.shared.counters.rejects(), 4);
+}
+
+#[test]
+fn told_to_drop_the_application_waits() {
+    if !common::privileged() {
+        return;
+    }
+    let world = World::new();
+    let guard = world.guard_with(OnBlock::Drop);
+    world.publish(&guard, policy(None, Some(&[])));
+    let (_listener, address) = listen(&world.far, FAR[0]);
+    assert_eq!(
+        connect(&world.pod, POD[0], address).unwrap_err().kind(),
+        ErrorKind::TimedOut
+    );
+    assert_eq!(guard.shared.counters.rejects(), 0);
+}
+
+#[test]
+fn a_new_policy_ends_a_running_connection_that_it_does_not_allow() {
+    if !common::privileged() {
+        return;
+    }
+    let world = World::new();
+    let guard = world.guarded(open());
+    let (listener, address) = listen(&world.far, FAR[0]);
+    let mut ours = connect(&world.pod, POD[0], address).unwrap();
+    let (mut theirs, _) = listener.accept().unwrap();
+    theirs.write_all(b"before").unwrap();
+    ours.read_exact(&mut [0; 6]).unwrap();
+
+    world.publish(&guard, policy(None, Some(&FRIEND)));
+    ours.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    let ended = ours
+        .write_all(b"after")
+        .and_then(|()| ours.read(&mut [0; 1]));
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    guard.shared.policy_changed.notify_one();
+    let records: Vec<_> = std::iter::from_fn(|| guard.shared.records.pop()).collect();
+    let revoked = records
+        .iter()
+        .filter(|record| record.verdict == Verdict::Block(Reason::PolicyChanged));
+    assert_eq!(revoked.count(), 1, "{records:?}");
+}
+
+#[test]
+fn large_transfers_go_in_large_segments_and_arrive_as_they_were() {
+    if !common::privileged() {
+        return;
+    }
+    let world = World::new();
+    let guard = world.guarded(open());
+    for family in 0..2 {
+        let (listener, address) = listen(&world.pod, POD[family]);
+        let theirs = connect(&world.node, FRIEND[family], address).unwrap();
+        let (ours, _) = listener.accept().unwrap();
+        let (back_ours, back_theirs) = (ours.try_clone().unwrap(), theirs.try_clone().unwrap());
+        transfer(theirs, ours);
+        transfer(back_ours, back_theirs);
+    }
+    for direction in [Ingress, Egress] {
+        let slot = sidewall_sidecar::counters::slot(Verdict::Allow(Because::Established));
+        let total = guard.shared.counters.total(direction, slot);
+        assert!(total.bytes > 2 * TRANSFER as u64, "{direction}: {total:?}");
+        assert!(
+            total.packets > 2 * TRANSFER as u64 / 1500,
+            "segments are counted: {direction}: {total:?}"
+        );
+    }
+    assert_eq!(guard.shared.counters.write_errors(), 0);
+}
+
+#[test]
+fn path_mtu_errors_reach_the_pod() {
+    if !common::privileged() {
+        return;
+    }
+    let world = World::new();
+    world.node.mtu("far0", 1400);
+    world.far.mtu("eth0", 1400);
+    let guard = world.guarded(policy(Some(&[]), Some(&FAR)));
+    for family in 0..2 {
+        let (listener, address) = listen(&world.far, FAR[family]);
+        let ours = connect(&world.pod, POD[family], address).unwrap();
+        // The handshake agreed on segments for 1500 bytes inwards and 1400 outwards; a UDP datagram
+        // knows of neither.
+        transfer(ours, listener.accept().unwrap().0);
+        let (ours, _) = udp(&world.pod, POD[family]);
+        let (theirs, there) = udp(&world.far, FAR[family]);
+        ours.connect(there).unwrap();
+        let large = [7; 1440];
+        let deadline = Instant::now() + Duration::from_secs(3);
+        let arrived = loop {
+            assert!(
+                Instant::now() < deadline,
+                "the pod never learned of the smaller MTU"
+            );
+            // EMSGSIZE once the error is there; afterwards the kernel splits the datagram.
+            let _ = ours.send(&large);
+            let mut buffer = [0; 2000];
+            if let Ok(length) = theirs.recv(&mut buffer) {
+                break buffer[..length].to_vec();
+            }
+        };
+        assert_eq!(arrived, large);
+    }
+    assert!(guard.packets(Ingress, Verdict::Allow(Because::RelatedError)) >= 2);
+}
+
+/// Both sides say something and hear the other.
+fn talk(mut client: TcpStream, mut server: TcpStream) {
+    for stream in [&client, &server] {
+        stream
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
+    }
+    let mut buffer = [0; 5];
+    client.write_all(b"hello").unwrap();
+    server.read_exact(&mut buffer).unwrap();
+    assert_eq!(&buffer, b"hello");
+    server.write_all(b"there").unwrap();
+    client.read_exact(&mut buffer).unwrap();
+    assert_eq!(&buffer, b"there");
+}
+
+const TRANSFER: usize = 8 << 20;
+
+/// Sends bytes that are different at every place, and compares what arrives.
+fn transfer(mut from: TcpStream, mut to: TcpStream) {
+    let pattern: Vec<u8> = (0..TRANSFER).map(|place| (place % 251) as u8).collect();
+    let expected = pattern.clone();
+    let sender = std::thread::spawn(move || from.write_all(&pattern).map(|()| from));
+    to.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut arrived = vec![0; TRANSFER];
+    to.read_exact(&mut arrived).unwrap();
+    assert!(arrived == expected, "the content changed on the way");
+    sender.join().unwrap().unwrap();
+}
