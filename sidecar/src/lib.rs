@@ -4,13 +4,21 @@
 //! What a packet or a policy *means* is the core's business (`sidewall`); this crate moves bytes,
 //! objects and time to it, and its answers out. Read [`config`] for what can be asked of it.
 
+pub mod admin;
 pub mod config;
 pub mod counters;
 pub mod datapath;
 pub mod device;
+pub mod directory;
+pub mod flowlog;
+pub mod metrics;
 pub mod pod_net;
 pub mod privileges;
+pub mod publish;
 pub mod shared;
 pub mod steering;
 pub mod takeover;
 pub mod watch;
+
+#[cfg(test)]
+mod testing;

@@ -80,7 +80,9 @@ impl Entry {
             return None;
         };
         let list = self.list.as_deref()?;
-        self.policies_of(list).rules.get(usize::try_from(index.0).ok()?)
+        self.policies_of(list)
+            .rules
+            .get(usize::try_from(index.0).ok()?)
     }
 
     /// The policies that isolate the pod in the direction that decided.

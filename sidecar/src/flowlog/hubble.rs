@@ -193,7 +193,7 @@ impl Endpoint {
                 workloads: pod
                     .workload
                     .as_ref()
-                    .map(|(name, kind)| json!([{"name": name, "kind": kind}])),
+                    .map(|workload| json!([{"name": workload.name, "kind": workload.kind}])),
             },
             Who::Node => reserved(IDENTITY_HOST, "reserved:host"),
             Who::Service(service) => Self {
@@ -216,9 +216,6 @@ fn sidewall(entry: &Entry) -> Value {
         "verdict": record.verdict.as_str(),
         "generation": record.generation,
     });
-    if let Verdict::Block(Reason::Malformed(malformed)) = record.verdict {
-        own["malformed"] = json!(malformed.as_str());
-    }
     if let Some(rule) = entry.rule() {
         own["rule"] = json!(rule.id);
     }

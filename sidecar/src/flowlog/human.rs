@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use sidewall::policy::allow_list::{ObjectRef, RuleId};
-use sidewall::verdict::{Because, Reason, Verdict};
+use sidewall::verdict::{Because, Verdict};
 
 use super::entry::{Entry, Party, Told, Who};
 
@@ -39,7 +39,12 @@ pub(super) fn line(entry: &Entry, zone: &jiff::tz::TimeZone) -> String {
 }
 
 /// The line that tells of lines which were not written.
-pub(super) fn lost_line(lost: u64, kind: &str, at: jiff::Timestamp, zone: &jiff::tz::TimeZone) -> String {
+pub(super) fn lost_line(
+    lost: u64,
+    kind: &str,
+    at: jiff::Timestamp,
+    zone: &jiff::tz::TimeZone,
+) -> String {
     let time = at.to_zoned(zone.clone()).strftime("%H:%M:%S%.3f");
     format!("{QUIET}{time}{QUIET:#} {AUDITED}{lost} lines left out ({kind}){AUDITED:#}")
 }
@@ -76,13 +81,11 @@ fn tail(entry: &Entry) -> String {
 
 fn because(entry: &Entry) -> String {
     match entry.record.verdict {
-        Verdict::Allow(Because::Rule(_)) => entry
-            .rule()
-            .map_or_else(|| "by a rule".to_owned(), |rule| format!("by {}", place(&rule.id))),
-        Verdict::Allow(because) => Verdict::Allow(because).as_str().to_owned(),
-        Verdict::Block(Reason::Malformed(malformed)) => {
-            format!("malformed: {}", malformed.as_str())
-        }
+        Verdict::Allow(Because::Rule(_)) => entry.rule().map_or_else(
+            || "by a rule".to_owned(),
+            |rule| format!("by {}", place(&rule.id)),
+        ),
+        Verdict::Allow(because) => because.as_str().to_owned(),
         Verdict::Block(reason) => {
             let isolating: Vec<_> = entry.isolated_by().iter().map(name).collect();
             if isolating.is_empty() {

@@ -86,7 +86,10 @@ impl Repeats {
     /// Counts whose window is over. A flow that did not try again in its window is forgotten, and
     /// its next block is a line again.
     pub(super) fn due(&mut self, now: Millis) -> Vec<Count> {
-        self.take(|repeated| now.0.saturating_sub(repeated.window_began.0) >= WINDOW_MS, now)
+        self.take(
+            |repeated| now.0.saturating_sub(repeated.window_began.0) >= WINDOW_MS,
+            now,
+        )
     }
 
     /// Everything that is not told yet, at the end.
@@ -144,7 +147,11 @@ mod tests {
         assert_eq!(repeats.due(Millis(14_999)), []);
         let last = at(blocked(50_000), 14_000);
         assert_eq!(repeats.due(Millis(15_000)), [Count { last, count: 14 }]);
-        assert_eq!(repeats.due(Millis(29_999)), [], "the next window has just begun");
+        assert_eq!(
+            repeats.due(Millis(29_999)),
+            [],
+            "the next window has just begun"
+        );
         assert!(!repeats.tells(&at(blocked(50_000), 29_000)));
         let last = at(blocked(50_000), 29_000);
         assert_eq!(repeats.due(Millis(30_000)), [Count { last, count: 1 }]);

@@ -26,6 +26,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
 
+use crate::shared::Shared;
+
 /// For the handshake with one address: the kernel sends its third SYN after 3 s (RFC 6298: 1 s,
 /// doubling), and a fourth try is better spent on another address.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -51,6 +53,16 @@ pub trait OwnConnections: Send + Sync + 'static {
     fn register(&self, key: FlowKey);
     /// It is over.
     fn forget(&self, key: &FlowKey);
+}
+
+impl OwnConnections for Shared {
+    fn register(&self, key: FlowKey) {
+        self.engine.register_own(key, self.clock.now());
+    }
+
+    fn forget(&self, key: &FlowKey) {
+        self.engine.forget_own(key);
+    }
 }
 
 /// Opens registered connections.

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sidewall::policy::allow_list::ObjectRef;
+use sidewall::policy::cluster;
 
 /// A kind that is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,6 +58,18 @@ impl Kind {
     pub const fn index(self) -> usize {
         self as usize
     }
+
+    /// The same kind in the core's index.
+    #[must_use]
+    pub const fn in_cluster(self) -> cluster::Kind {
+        match self {
+            Self::NetworkPolicies => cluster::Kind::NetworkPolicy,
+            Self::Namespaces => cluster::Kind::Namespace,
+            Self::Pods => cluster::Kind::Pod,
+            Self::Services => cluster::Kind::Service,
+            Self::EndpointSlices => cluster::Kind::EndpointSlice,
+        }
+    }
 }
 
 impl fmt::Display for Kind {
@@ -64,11 +78,8 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The name under which an object is known; cluster-wide objects have an empty namespace.
-#[must_use]
-pub fn object_ref(
-    metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
-) -> ObjectRef {
+/// The name under which the index knows an object; cluster-wide ones have an empty namespace.
+pub(super) fn object_ref(metadata: &ObjectMeta) -> ObjectRef {
     ObjectRef {
         namespace: metadata.namespace.clone().unwrap_or_default(),
         name: metadata.name.clone().unwrap_or_default(),

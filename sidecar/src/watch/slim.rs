@@ -119,8 +119,7 @@ pub struct SlimServiceSpec {
     #[serde(rename = "externalIPs")]
     external_ips: Option<Vec<String>>,
     ports: Option<Vec<ServicePort>>,
-    selector: Option<BTreeMap<String, String>>,
-    publish_not_ready_addresses: Option<bool>,
+    internal_traffic_policy: Option<String>,
 }
 
 /// The part of a Service's status that a packet can meet.
@@ -212,8 +211,7 @@ impl From<SlimService> for Service {
                 cluster_ips: slim.spec.cluster_ips,
                 external_ips: slim.spec.external_ips,
                 ports: slim.spec.ports,
-                selector: slim.spec.selector,
-                publish_not_ready_addresses: slim.spec.publish_not_ready_addresses,
+                internal_traffic_policy: slim.spec.internal_traffic_policy,
                 ..ServiceSpec::default()
             }),
             status: Some(ServiceStatus {
@@ -263,13 +261,7 @@ fn slim_meta<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D
             .annotations
             .and_then(|annotations| annotations.mode)
             .map(|mode| BTreeMap::from([(MODE_ANNOTATION.to_owned(), mode)])),
-        // Only the controller is of interest, for the workload's name in the flow log.
-        owner_references: meta.owner_references.map(|owners| {
-            owners
-                .into_iter()
-                .filter(|owner| owner.controller == Some(true))
-                .collect()
-        }),
+        owner_references: meta.owner_references,
         ..ObjectMeta::default()
     })
 }
@@ -297,7 +289,6 @@ mod tests {
                 "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "…", "sidewall.dev/mode": "audit"},
                 "managedFields": [{"manager": "kubectl", "fieldsV1": {"f:spec": {}}}],
                 "ownerReferences": [
-                    {"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "1"},
                     {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "2", "controller": true}]
             },
             "spec": {

@@ -1,0 +1,370 @@
+//! The one owner of what is known of the cluster. Changes come in, allow lists go out.
+//!
+//! Nothing is published before every kind was read in full once: until then the pod is closed.
+//! After that, what is known stays in force however long the source is away; its age is told.
+//! Changes that come close together are one compile; see [`Pace`].
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sidewall::engine::Mode;
+use sidewall::policy::allow_list::ObjectRef;
+use sidewall::policy::cluster::objects::Object;
+use sidewall::policy::cluster::{Change, Cluster};
+use sidewall::policy::compile::compile;
+use tokio::time::Instant;
+
+use super::kind::Kind;
+use super::mode::ModeChoice;
+use super::problem::{Cause, Problem, own_pod_missing};
+use super::reflector::{Event, Message};
+use super::status::SourceStatus;
+use crate::directory::Directory;
+use crate::metrics::Metrics;
+use crate::publish::Published;
+
+/// An object, and the mode that its annotation asks for.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) object: Object,
+    pub(super) mode: Option<String>,
+}
+
+/// What the index needs of the rest of the sidecar.
+#[derive(Clone)]
+pub struct Outlets {
+    /// The pod to compile for.
+    pub pod: ObjectRef,
+    /// Addresses of the node that the API does not know: the pod's default gateway.
+    pub gateways: Vec<IpAddr>,
+    /// The mode without annotations.
+    pub mode: Mode,
+    /// Where lists go.
+    pub published: Arc<Published>,
+    /// Where names go.
+    pub directory: Arc<Directory>,
+    /// Where times and restarts are counted.
+    pub metrics: Arc<Metrics>,
+    /// Where readiness is told.
+    pub status: Arc<SourceStatus>,
+}
+
+/// The index.
+pub(super) struct Index {
+    outlets: Outlets,
+    cluster: Cluster,
+    synced: [bool; Kind::ALL.len()],
+    current: [bool; Kind::ALL.len()],
+    told: [Option<String>; Kind::ALL.len()],
+    modes: ModeChoice,
+    told_mode: Option<String>,
+    /// Since when something is not published yet.
+    dirty_since: Option<Instant>,
+    /// When the oldest event that is not published yet was read; a first list is no event.
+    event_at: Option<Instant>,
+    own_pod_missing: bool,
+}
+
+impl Index {
+    pub(super) fn new(outlets: Outlets) -> Self {
+        let modes = ModeChoice {
+            pod: None,
+            namespace: None,
+            flag: outlets.mode,
+        };
+        Self {
+            outlets,
+            cluster: Cluster::default(),
+            synced: [false; Kind::ALL.len()],
+            current: [false; Kind::ALL.len()],
+            told: [const { None }; Kind::ALL.len()],
+            modes,
+            told_mode: None,
+            dirty_since: None,
+            event_at: None,
+            own_pod_missing: false,
+        }
+    }
+
+    /// Since when something waits to be published.
+    pub(super) fn dirty_since(&self) -> Option<Instant> {
+        self.dirty_since
+    }
+
+    /// Takes in what became known about one kind.
+    pub(super) fn take(&mut self, message: Message<Item>) {
+        let Message { kind, at, event } = message;
+        match event {
+            Event::Reset(items) => {
+                let first = !self.synced[kind.index()];
+                self.synced[kind.index()] = true;
+                let change = self.reset(kind, items);
+                if first && self.is_synced() {
+                    self.dirty_since.get_or_insert(at);
+                }
+                self.changed(&change, (!first).then_some(at));
+            }
+            Event::Apply(item) => {
+                self.note_mode(kind, item.object.id().clone(), item.mode, at);
+                self.outlets.directory.apply(&item.object);
+                let change = self.cluster.apply(item.object);
+                self.changed(&change, Some(at));
+            }
+            Event::Delete(id) => {
+                self.note_mode(kind, id.clone(), None, at);
+                self.outlets.directory.delete(kind.in_cluster(), &id);
+                let change = self.cluster.delete(kind.in_cluster(), &id);
+                self.changed(&change, Some(at));
+            }
+            Event::Current => self.found(kind),
+            Event::Lost(problem) => self.lost(&problem),
+        }
+    }
+
+    /// Takes in the whole cluster at once, from a source that has no kinds.
+    pub(super) fn replace(&mut self, mut items: Vec<Item>, at: Instant) {
+        for kind in Kind::ALL {
+            let (these, rest): (Vec<_>, Vec<_>) = items
+                .into_iter()
+                .partition(|item| item.object.kind() == kind.in_cluster());
+            items = rest;
+            self.take(Message {
+                kind,
+                at,
+                event: Event::Reset(these),
+            });
+            self.take(Message {
+                kind,
+                at,
+                event: Event::Current,
+            });
+        }
+    }
+
+    /// Compiles, and puts the result in force if it is another one.
+    pub(super) fn publish(&mut self) {
+        self.dirty_since = None;
+        let event_at = self.event_at.take();
+        if !self.is_synced() {
+            return;
+        }
+        let began = Instant::now();
+        let outlets = &self.outlets;
+        let list = match compile(&self.cluster, &outlets.pod, &outlets.gateways) {
+            Ok(list) => list,
+            Err(_) => return self.miss_own_pod(),
+        };
+        self.own_pod_missing = false;
+        let (mode, wrong) = self.modes.mode();
+        if self.told_mode != wrong {
+            if let Some(wrong) = &wrong {
+                tracing::warn!("{wrong}");
+            }
+            self.told_mode = wrong;
+        }
+        let compiled = began.elapsed();
+        let indexed = outlets.published.publish(list, mode);
+        outlets.status.set_synced();
+        self.tell_problem();
+        if let Some(indexed) = indexed {
+            self.tell_published(compiled + indexed, event_at);
+        }
+    }
+
+    /// Tells again, now and then, what has not healed.
+    pub(super) fn remind(&self) {
+        let status = &self.outlets.status;
+        let stale = status.stale();
+        if let Some(problem) = status.problem() {
+            let seconds = stale.as_secs();
+            if self.outlets.published.in_force().is_some() {
+                tracing::warn!(
+                    stale_seconds = seconds,
+                    "the last policies stay in force: {problem}"
+                );
+            } else {
+                tracing::warn!(stale_seconds = seconds, "the pod stays closed: {problem}");
+            }
+        }
+    }
+
+    fn reset(&mut self, kind: Kind, items: Vec<Item>) -> Change {
+        let before = self.modes.clone();
+        let directory = &self.outlets.directory;
+        directory.clear(kind.in_cluster());
+        match kind {
+            Kind::Pods => self.modes.pod = None,
+            Kind::Namespaces => self.modes.namespace = None,
+            _ => {}
+        }
+        let mut objects = Vec::with_capacity(items.len());
+        for item in items {
+            directory.apply(&item.object);
+            if item.mode.is_some() {
+                set_mode(
+                    &mut self.modes,
+                    &self.outlets.pod,
+                    kind,
+                    item.object.id(),
+                    item.mode,
+                );
+            }
+            objects.push(item.object);
+        }
+        if before != self.modes {
+            self.dirty_since.get_or_insert_with(Instant::now);
+        }
+        self.cluster.reset(kind.in_cluster(), objects)
+    }
+
+    fn note_mode(&mut self, kind: Kind, id: ObjectRef, mode: Option<String>, at: Instant) {
+        if set_mode(&mut self.modes, &self.outlets.pod, kind, &id, mode) {
+            self.dirty_since.get_or_insert(at);
+            self.event_at.get_or_insert(at);
+        }
+    }
+
+    fn changed(&mut self, change: &Change, event_at: Option<Instant>) {
+        if change.concerns(&self.cluster, &self.outlets.pod) {
+            self.dirty_since.get_or_insert_with(Instant::now);
+            if let Some(at) = event_at {
+                self.event_at.get_or_insert(at);
+            }
+        }
+    }
+
+    fn is_synced(&self) -> bool {
+        self.synced.iter().all(|synced| *synced)
+    }
+
+    fn found(&mut self, kind: Kind) {
+        self.current[kind.index()] = true;
+        if self.told[kind.index()].take().is_some() {
+            tracing::info!(%kind, "in contact again");
+        }
+        self.outlets.metrics.watch_current(kind);
+        if self.current.iter().all(|current| *current)
+            && let Some(away) = self.outlets.status.found()
+        {
+            tracing::info!(seconds = away.as_secs_f64(), "policies are current again");
+        }
+        self.tell_problem();
+    }
+
+    fn lost(&mut self, problem: &Problem) {
+        let kind = problem.kind;
+        let was_current = std::mem::replace(&mut self.current[kind.index()], false);
+        let text = problem.to_string();
+        let news = self.told[kind.index()].as_ref() != Some(&text);
+        self.outlets.metrics.watch_lost(kind);
+        let first = self.outlets.status.lost();
+        match problem.cause {
+            // Part of every cluster's day, and healed by the list that follows.
+            Cause::Expired => tracing::debug!("{text}"),
+            // One line for the server, not one for each of its five watches.
+            Cause::Unreachable(_) | Cause::Stalled if !first && !was_current => {
+                tracing::debug!("{text}");
+            }
+            _ if news => tracing::warn!("{text}"),
+            _ => tracing::debug!("{text}"),
+        }
+        self.told[kind.index()] = Some(text);
+        self.tell_problem();
+    }
+
+    fn miss_own_pod(&mut self) {
+        if !std::mem::replace(&mut self.own_pod_missing, true) {
+            tracing::error!("{}", own_pod_missing(&self.outlets.pod));
+        }
+        self.tell_problem();
+    }
+
+    fn tell_problem(&self) {
+        let lost = self.told.iter().flatten().next().cloned();
+        let missing = || {
+            self.own_pod_missing
+                .then(|| own_pod_missing(&self.outlets.pod))
+        };
+        self.outlets.status.set_problem(lost.or_else(missing));
+    }
+
+    fn tell_published(&self, took: Duration, event_at: Option<Instant>) {
+        let metrics = &self.outlets.metrics;
+        metrics.compiled(took);
+        let after = event_at.map(|at| at.elapsed());
+        if let Some(after) = after {
+            metrics.enforced(after);
+        }
+        if let Some(now) = self.outlets.published.in_force() {
+            for invalid in now
+                .list
+                .ingress
+                .invalid
+                .iter()
+                .chain(&now.list.egress.invalid)
+            {
+                let ObjectRef { namespace, name } = &invalid.policy;
+                tracing::warn!(
+                    "NetworkPolicy {namespace}/{name} cannot be understood and isolates the pod: {}",
+                    invalid.problem
+                );
+            }
+            tracing::info!(
+                generation = now.generation,
+                mode = ?now.mode,
+                ingress_isolated_by = now.list.ingress.isolated_by.len(),
+                egress_isolated_by = now.list.egress.isolated_by.len(),
+                invalid = now.list.ingress.invalid.len() + now.list.egress.invalid.len(),
+                compile_ms = took.as_secs_f64() * 1000.0,
+                event_ms = after.map(|after| after.as_secs_f64() * 1000.0),
+                "policies are in force"
+            );
+        }
+    }
+}
+
+/// Remembers the annotation of the own pod and of its namespace; whether it is another one.
+fn set_mode(
+    modes: &mut ModeChoice,
+    pod: &ObjectRef,
+    kind: Kind,
+    id: &ObjectRef,
+    mode: Option<String>,
+) -> bool {
+    let place = match kind {
+        Kind::Pods if id == pod => &mut modes.pod,
+        Kind::Namespaces if id.name == pod.namespace => &mut modes.namespace,
+        _ => return false,
+    };
+    let changed = *place != mode;
+    *place = mode;
+    changed
+}
+
+/// How long changes are gathered before they are compiled.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// This long after the last change: `kubectl apply -f` of several policies, or the endpoints
+    /// and pods of one rollout, arrive within a few milliseconds of each other.
+    pub(super) quiet: Duration,
+    /// And at most this long after the first: a cluster that never rests must not keep a new
+    /// policy waiting. The goal from event to verdict is 100 ms.
+    pub(super) longest: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            quiet: Duration::from_millis(3),
+            longest: Duration::from_millis(20),
+        }
+    }
+}
+
+impl Pace {
+    /// When to publish what is dirty since then, if nothing more comes.
+    pub(super) fn due(self, dirty_since: Instant, now: Instant) -> Instant {
+        (now + self.quiet).min(dirty_since + self.longest)
+    }
+}

@@ -1,0 +1,72 @@
+//! How well we know the cluster at this moment: for readiness, metrics and the log.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Shared between the task that watches and those that tell of it.
+#[derive(Debug, Default)]
+pub struct SourceStatus {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Inner {
+    synced: bool,
+    problem: Option<String>,
+    lost_since: Option<Instant>,
+}
+
+impl SourceStatus {
+    /// Every kind was read in full at least once, and the own pod was among them.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        self.read().synced
+    }
+
+    /// What is wrong now, in a sentence.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        self.read().problem
+    }
+
+    /// How long contact has been lost; zero while it stands.
+    #[must_use]
+    pub fn stale(&self) -> Duration {
+        self.read()
+            .lost_since
+            .map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    pub(super) fn set_synced(&self) {
+        self.write(|inner| inner.synced = true);
+    }
+
+    pub(super) fn set_problem(&self, problem: Option<String>) {
+        self.write(|inner| inner.problem = problem);
+    }
+
+    /// Contact is lost. Whether that is news.
+    pub(super) fn lost(&self) -> bool {
+        self.write(|inner| {
+            let news = inner.lost_since.is_none();
+            inner.lost_since.get_or_insert_with(Instant::now);
+            news
+        })
+    }
+
+    /// Contact stands again. How long it had not, if it had not.
+    pub(super) fn found(&self) -> Option<Duration> {
+        self.write(|inner| inner.lost_since.take().map(|since| since.elapsed()))
+    }
+
+    fn read(&self) -> Inner {
+        self.inner
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+        change(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
