@@ -93,7 +93,8 @@ const fn echo(v6: bool, kind: u8, id: u16) -> Option<Echo> {
 }
 
 impl Quoted {
-    /// Reads the beginning of a packet that may be cut anywhere after its eighth transport byte.
+    /// Reads the beginning of a packet that may be cut anywhere after its eighth transport byte; a
+    /// protocol that is not looked into may have fewer.
     /// `None`: too short, the other family, or a later fragment, of which the flow is not known.
     fn parse(v6: bool, bytes: &[u8]) -> Option<Self> {
         let (src, dst, protocol, transport) = if v6 {
@@ -101,14 +102,17 @@ impl Quoted {
         } else {
             Self::split_v4(bytes)?
         };
-        let [a, b, c, d, e, f, ..] = *transport.first_chunk::<8>()?;
-        let (source, destination) = if protocol.has_ports() {
-            (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
-        } else if matches!(protocol, Protocol::ICMP | Protocol::ICMPV6) {
-            match echo(v6, a, u16::from_be_bytes([e, f])) {
-                Some(Echo::Request(id)) => (id, 0),
-                Some(Echo::Reply(id)) => (0, id),
-                None => (0, 0),
+        let is_icmp = matches!(protocol, Protocol::ICMP | Protocol::ICMPV6);
+        let (source, destination) = if protocol.has_ports() || is_icmp {
+            let [a, b, c, d, e, f, ..] = *transport.first_chunk::<8>()?;
+            if is_icmp {
+                match echo(v6, a, u16::from_be_bytes([e, f])) {
+                    Some(Echo::Request(id)) => (id, 0),
+                    Some(Echo::Reply(id)) => (0, id),
+                    None => (0, 0),
+                }
+            } else {
+                (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
             }
         } else {
             (0, 0)

@@ -219,6 +219,3 @@ impl Transport {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
