@@ -1,6 +1,7 @@
 //! Packets of a known flow, and what another policy does to it.
 
-use super::{Case, Judgement, Mode, Policy};
+use super::case::Case;
+use super::{Judgement, Mode, Policy};
 use crate::flow::tracker::Fit;
 use crate::flow::{Flow, FlowKey, Millis};
 use crate::net::Direction;

@@ -6,11 +6,15 @@
 //! says goes to the device (pass or not), to counters (the verdict's index) and to the log (the
 //! record).
 //!
-//! Where to read on: [`gate`] (addresses, neighbour discovery), [`known`] (packets of a known flow,
-//! and what a new policy does to it), [`sweep`] (what happens between packets).
+//! Where to read on: [`gate`] (addresses, neighbour discovery), [`member`] (packets with a transport
+//! header), [`known`] (a known flow, and what a new policy does to it), [`related`] (fragments and
+//! errors), [`sweep`] (what happens between packets).
 
+mod case;
 mod gate;
 mod known;
+mod member;
+mod related;
 mod sweep;
 
 use std::net::IpAddr;
@@ -21,13 +25,13 @@ use crate::flow::fragments::FragmentTable;
 use crate::flow::table::Entered;
 use crate::flow::tracker::Tracker;
 use crate::flow::{Counters, Flow, FlowKey, FlowTable, Millis};
-use crate::net::{Direction, Originator};
-use crate::packet::{IcmpError, Malformed, Packet, TcpFlags, Transport};
+use crate::net::{Direction, Originator, Protocol};
+use crate::packet::{Malformed, Packet, Transport};
 use crate::policy::lookup::Lookup;
-use crate::record::{FlowRecord, RecordKind};
+use crate::record::FlowRecord;
 use crate::verdict::{Because, Reason, Verdict};
 
-use self::known::Known;
+use self::case::{Case, refuse};
 
 /// What an engine needs to know of its pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,16 +109,6 @@ pub struct Engine {
     fragments: FragmentTable,
 }
 
-/// One packet and everything that came with it.
-#[derive(Debug, Clone, Copy)]
-struct Case<'a> {
-    policy: Option<&'a Policy>,
-    packet: &'a Packet,
-    direction: Direction,
-    size: Counters,
-    now: Millis,
-}
-
 impl Engine {
     /// An engine that knows no flow.
     #[must_use]
@@ -174,7 +168,7 @@ impl Engine {
         originator: Originator,
         now: Millis,
     ) -> Verdict {
-        if key.protocol != crate::net::Protocol::TCP {
+        if key.protocol != Protocol::TCP {
             return Verdict::Block(Reason::NoSyn);
         }
         if !self.addresses.contains(&key.pod) {
@@ -208,188 +202,4 @@ impl Engine {
     pub const fn flows(&self) -> &FlowTable {
         &self.flows
     }
-
-    /// A packet with ports (or what stands for them).
-    #[inline]
-    fn member_or_new(&self, case: &Case<'_>) -> Judgement {
-        let key = FlowKey::of(case.packet, case.direction);
-        let judgement = match self.of_flow(case, &key) {
-            Some(Known::Judged(judgement)) => judgement,
-            Some(Known::Stranger) => self.stranger(case, &key),
-            Some(Known::Over(ended)) => Judgement {
-                ended: Some(ended),
-                ..self.begin(case, key)
-            },
-            None => self.begin(case, key),
-        };
-        if let Some(fragmented) = case.packet.fragment_key() {
-            if judgement.pass {
-                self.fragments.enter(fragmented, key, case.now);
-            } else {
-                self.fragments.forget(&fragmented);
-            }
-        }
-        judgement
-    }
-
-    /// What a known flow says to the packet; `None`: the flow is not known. Flows that are over,
-    /// and flows that lost their permission, have left the table when this returns.
-    #[inline]
-    fn of_flow(&self, case: &Case<'_>, key: &FlowKey) -> Option<Known> {
-        let known = self
-            .flows
-            .update(key, |flow| (known::judge(case, key, flow), flow.begun))?;
-        let (known, begun) = known;
-        let leaves = match &known {
-            Known::Over(_) => true,
-            Known::Judged(judgement) => known::is_revoked(judgement),
-            Known::Stranger => false,
-        };
-        // Another queue may have entered a new flow meanwhile: that one stays.
-        if leaves {
-            self.flows.remove_if(key, |flow| flow.begun == begun);
-        }
-        Some(known)
-    }
-
-    /// The first packet of a flow: the policy is asked, and what it lets pass is entered.
-    fn begin(&self, case: &Case<'_>, key: FlowKey) -> Judgement {
-        let Some(policy) = case.policy else {
-            return case.block_flow(key, Reason::NotReady);
-        };
-        let sender = case.direction.sender();
-        let (tracker, verdict) = match Tracker::begin(case.packet, sender) {
-            Some(tracker) => (tracker, policy.ask(&key, sender)),
-            None => (
-                Tracker::adopted(Some(case.packet.transport())),
-                Verdict::Block(Reason::NoSyn),
-            ),
-        };
-        if let Verdict::Block(reason) = verdict
-            && (policy.mode == Mode::Enforce || case.only_ends())
-        {
-            return case.block_flow(key, reason);
-        }
-        let mut flow = Flow::new(tracker, sender, verdict, policy.generation, case.now);
-        flow.count(case.direction, case.size, case.now);
-        match self.flows.enter(key, flow) {
-            Entered::New => {
-                let flags = case.packet.flags();
-                let record = flow.record(RecordKind::Verdict, key, case.direction, flags, case.now);
-                Judgement {
-                    record: Some(record),
-                    ..Judgement::pass(verdict)
-                }
-            }
-            // Another queue was first, with the same policy or the one before.
-            Entered::Known => {
-                self.flows
-                    .update(&key, |flow| flow.count(case.direction, case.size, case.now));
-                Judgement::pass(verdict)
-            }
-            Entered::Full => case.block_flow(key, Reason::FlowTableFull),
-        }
-    }
-
-    /// A SYN against the direction of a flow that is alive: it needs its own permission, and does
-    /// not touch the flow.
-    fn stranger(&self, case: &Case<'_>, key: &FlowKey) -> Judgement {
-        let verdict = case
-            .policy
-            .map_or(Verdict::Block(Reason::NotReady), |policy| {
-                policy.ask(key, case.direction.sender())
-            });
-        match verdict {
-            Verdict::Allow(_) => Judgement::pass(verdict),
-            Verdict::Block(reason) => case.block_flow(*key, reason),
-        }
-    }
-
-    /// A fragment without a transport header follows the first one.
-    fn later_fragment(&self, case: &Case<'_>) -> Judgement {
-        let flow = case
-            .packet
-            .fragment_key()
-            .and_then(|fragmented| self.fragments.flow_of(&fragmented, case.now));
-        match flow.and_then(|key| self.of_flow(case, &key)) {
-            Some(Known::Judged(judgement)) => judgement,
-            Some(Known::Over(ended)) => Judgement {
-                ended: Some(ended),
-                ..case.block(Reason::StrayFragment)
-            },
-            Some(Known::Stranger) | None => case.block(Reason::StrayFragment),
-        }
-    }
-
-    /// An ICMP error passes when it tells an end of a known flow about that flow.
-    fn error(&self, case: &Case<'_>, error: &IcmpError) -> Judgement {
-        let quoted = &error.quoted;
-        let key = FlowKey::quoted(quoted, case.direction);
-        let told = quoted.src == case.packet.dst() && self.addresses.contains(&key.pod);
-        let related = told
-            && self
-                .flows
-                .update(&key, |flow| known::may_pass(case, &key, flow))
-                .unwrap_or(false);
-        if related {
-            Judgement::pass(Verdict::Allow(Because::RelatedError))
-        } else {
-            case.block(Reason::UnrelatedError)
-        }
-    }
 }
-
-impl Case<'_> {
-    /// Blocks a packet that belongs to no flow that could be named with ports.
-    fn block(&self, reason: Reason) -> Judgement {
-        self.block_flow(FlowKey::of(self.packet, self.direction), reason)
-    }
-
-    /// Blocks a packet, or lets it pass with the same record when only audited.
-    fn block_flow(&self, key: FlowKey, reason: Reason) -> Judgement {
-        let refused = refuse(self.policy, reason);
-        let nothing = Counters::default();
-        let (sent, received) = match self.direction {
-            Direction::Egress => (self.size, nothing),
-            Direction::Ingress => (nothing, self.size),
-        };
-        Judgement {
-            record: Some(FlowRecord {
-                kind: RecordKind::Verdict,
-                key,
-                originator: self.direction.sender(),
-                direction: self.direction,
-                verdict: refused.verdict,
-                audit: refused.pass,
-                generation: self.policy.map_or(0, |policy| policy.generation),
-                flags: self.packet.flags(),
-                sent,
-                received,
-                began: self.now,
-                at: self.now,
-            }),
-            ..refused
-        }
-    }
-
-    /// An RST for a connection that nobody knows begins nothing worth remembering, in audit mode
-    /// neither.
-    fn only_ends(&self) -> bool {
-        matches!(self.packet.transport(), Transport::Tcp(tcp) if tcp.flags.has(TcpFlags::RST))
-    }
-}
-
-/// Without a policy nothing is known of a mode: blocked.
-fn refuse(policy: Option<&Policy>, reason: Reason) -> Judgement {
-    let audited = policy.is_some_and(|policy| policy.mode == Mode::Audit);
-    Judgement {
-        verdict: Verdict::Block(reason),
-        pass: audited,
-        record: None,
-        ended: None,
-        carry: false,
-    }
-}
-
-#[cfg(test)]
-mod tests;

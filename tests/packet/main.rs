@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod fragments;
 mod parse;
 mod properties;
 mod reject;
