@@ -20,19 +20,24 @@
 #![forbid(unsafe_code)]
 
 mod capture;
+mod cluster;
 mod flows;
 mod lab;
+mod machine;
 mod manifests;
+mod network;
 mod options;
 mod outcome;
 mod pod;
 pub mod privileges;
+mod serve;
 mod sidecar;
+mod wire;
 
 pub use capture::{Capture, Point, Seen};
 pub use flows::{FlowLine, Flows};
 pub use lab::Lab;
 pub use options::{Api, Builder, Forwarding, Sidecars};
-pub use outcome::{Outcome, ResolveError, Target};
+pub use outcome::{NoTarget, Outcome, ResolveError, Target};
 pub use pod::Pod;
 pub use sidecar::Sidecar;
