@@ -19,8 +19,10 @@
 //! Everything a lab makes on the machine carries its id and goes away with it, also after a crash.
 #![forbid(unsafe_code)]
 
+mod access;
 mod capture;
 mod cluster;
+mod controller;
 mod flows;
 mod lab;
 mod machine;

@@ -43,6 +43,19 @@ impl Cluster {
         }
     }
 
+    /// The address of the cluster's DNS: the Service for `k8s-app: kube-dns`, as a kubelet is told.
+    pub(crate) fn dns_server(&self) -> Option<IpAddr> {
+        let is_dns = |service: &Service| {
+            let app = service.labels().get("k8s-app");
+            let name = (service.namespace(), service.name_any());
+            app.map(String::as_str) == Some("kube-dns")
+                || name == (Some("kube-system".to_owned()), "kube-dns".to_owned())
+        };
+        let services = sorted(&self.services);
+        let service = services.iter().find(|service| is_dns(service))?;
+        cluster_ips(service).first().copied()
+    }
+
     fn service(&self, namespace: &str, name: &str, host: Option<&str>) -> Found {
         let reference = kube::runtime::reflector::ObjectRef::new(name).within(namespace);
         let Some(service) = self.services.get(&reference) else {

@@ -7,6 +7,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
@@ -25,6 +26,7 @@ const GATE: &str = "/run/sidewall/gate";
 pub(crate) struct Claim {
     id: String,
     folder: PathBuf,
+    released: AtomicBool,
     _lock: Flock<File>,
 }
 
@@ -46,6 +48,7 @@ impl Claim {
                     return Ok(Self {
                         id,
                         folder,
+                        released: AtomicBool::new(false),
                         _lock: lock,
                     });
                 }
@@ -78,6 +81,15 @@ impl Claim {
         let _ = File::create(self.folder.join("pids").join(pid.to_string()));
     }
 
+    /// Removes everything of this id now, whoever still holds the claim (again is fine). The lock
+    /// stays held as long as the claim does, so nobody else sweeps meanwhile.
+    pub(crate) fn release(&self) {
+        // Once: afterwards the id may be somebody else's.
+        if !self.released.swap(true, Ordering::Relaxed) {
+            remove(&self.id, &self.folder);
+        }
+    }
+
     /// The process has ended.
     pub(crate) fn forget_process(&self, pid: u32) {
         let _ = fs::remove_file(self.folder.join("pids").join(pid.to_string()));
@@ -86,7 +98,7 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        remove(&self.id, &self.folder);
+        self.release();
     }
 }
 

@@ -9,7 +9,8 @@ use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressHeade
 use netlink_packet_route::link::{InfoData, InfoVeth};
 use netlink_packet_route::route::RouteScope;
 use rtnetlink::{
-    Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
+    Handle, LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth,
+    RouteMessageBuilder,
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -53,9 +54,19 @@ impl Links {
 
     /// Sets the loopback interface up.
     pub(crate) async fn loopback_up(&self) -> Result<()> {
-        let up = LinkMessageBuilder::<LinkUnspec>::new().index(LOOPBACK).up();
+        self.up(LOOPBACK).await
+    }
+
+    /// Sets an interface up.
+    pub(crate) async fn up(&self, interface: u32) -> Result<()> {
+        let up = LinkMessageBuilder::<LinkUnspec>::new()
+            .index(interface)
+            .up();
         let request = self.handle.link().set(up.build());
-        request.execute().await.context("cannot set lo up")
+        request
+            .execute()
+            .await
+            .context("cannot set an interface up")
     }
 
     /// Makes a bridge, up, and gives its index.
@@ -66,13 +77,13 @@ impl Links {
         self.index(name).await
     }
 
-    /// Makes a pair, both ends up, in one request.
+    /// Makes a pair in one request. The end that stays is up; the other one cannot be yet (veth_open
+    /// wants its peer, and the two are tied last).
     pub(crate) async fn veth(&self, pair: VethPair<'_>) -> Result<()> {
         let peer = LinkMessageBuilder::<LinkUnspec>::new()
             .name("eth0")
             .mtu(pair.mtu)
             .setns_by_fd(pair.peer.descriptor())
-            .up()
             .build();
         let link = LinkMessageBuilder::<LinkVeth>::new(pair.name, "eth0")
             .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
@@ -81,7 +92,12 @@ impl Links {
             .up()
             .build();
         let made = self.handle.link().add(link).execute().await;
-        made.with_context(|| format!("cannot make {} for {}", pair.name, pair.peer.name()))
+        made.with_context(|| format!("cannot make {} for {}", pair.name, pair.peer.name()))?;
+        // A packet may leave by the port it came from: a pod that reaches itself by its Service.
+        // Flannel's configuration asks for the same (hairpinMode).
+        let hairpin = LinkBridgePort::new(self.index(pair.name).await?).hairpin(true);
+        let set = self.handle.link().set_port(hairpin.build()).execute().await;
+        set.with_context(|| format!("cannot set {} to hairpin mode", pair.name))
     }
 
     /// Removes an interface. One that is gone is fine.

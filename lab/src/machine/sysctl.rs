@@ -32,6 +32,10 @@ pub(crate) fn exists(name: &str) -> bool {
     Path::new("/proc/sys/net").join(name).exists()
 }
 
+/// ICMP errors are not held back: by default each destination gets one a second, and a test that
+/// expects to be refused would see a time-out.
+const ICMP_AT_ONCE: [(&str, &str); 2] = [("ipv4/icmp_ratelimit", "0"), ("ipv6/icmp/ratelimit", "0")];
+
 /// A pod's. Duplicate address detection would make its IPv6 addresses wait a second; addresses here
 /// are ours to give. Redirects would take packets around the node that translates them.
 pub(crate) const POD: &[(&str, &str)] = &[
@@ -43,6 +47,8 @@ pub(crate) const POD: &[(&str, &str)] = &[
     ("ipv6/conf/default/accept_redirects", "0"),
     ("ipv4/conf/all/accept_redirects", "0"),
     ("ipv4/conf/default/accept_redirects", "0"),
+    ICMP_AT_ONCE[0],
+    ICMP_AT_ONCE[1],
     // Ping without privilege, as container runtimes allow it.
     ("ipv4/ping_group_range", "0 2147483647"),
 ];
@@ -56,6 +62,8 @@ pub(crate) const NODE: &[(&str, &str)] = &[
     ("ipv4/conf/default/send_redirects", "0"),
     ("ipv6/conf/all/accept_dad", "0"),
     ("ipv6/conf/default/accept_dad", "0"),
+    ICMP_AT_ONCE[0],
+    ICMP_AT_ONCE[1],
     // A hundred pods of two families are more neighbours than the default of 128 leaves alone.
     ("ipv4/neigh/default/gc_thresh1", "2048"),
     ("ipv6/neigh/default/gc_thresh1", "2048"),

@@ -11,6 +11,8 @@
 //! ```
 
 mod addresses;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -189,6 +191,7 @@ impl Network {
         let inside = Links::open(&namespace).await?;
         inside.loopback_up().await?;
         let eth0 = inside.index("eth0").await?;
+        inside.up(eth0).await?;
         for address in addresses {
             let shared = self.shared_prefix(*address, place);
             let net = shared.unwrap_or_else(|| IpNet::from(*address));

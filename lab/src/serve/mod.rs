@@ -13,7 +13,7 @@ use anyhow::Result;
 use sidewall::net::Protocol;
 use tokio::task::JoinSet;
 
-pub(crate) use self::sctp::kernel_has_sctp;
+pub(crate) use self::sctp::{kernel_has_sctp, payload as raw_payload, raw};
 use crate::machine::namespace::Namespace;
 
 /// Who serves: what the servers say of themselves.

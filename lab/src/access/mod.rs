@@ -1,0 +1,6 @@
+//! Ways to the API server: kubeconfigs for this machine and for the pods, and the relay that makes
+//! the server reachable from inside of the lab.
+
+pub(crate) mod kubeconfig;
+pub(crate) mod objects;
+pub(crate) mod relay;

@@ -1,0 +1,227 @@
+//! The lab as its users hold it.
+
+mod build;
+mod outside;
+mod settle;
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use tokio::task::JoinSet;
+
+use crate::access::objects;
+use crate::access::relay::Relay;
+use crate::capture::{Capture, Point};
+use crate::controller::Shared;
+use crate::controller::pods::{Pods, State};
+use crate::flows::Flows;
+use crate::manifests;
+use crate::options::Builder;
+use crate::pod::Pod;
+
+/// A running cluster in a box. Everything it made goes away with [`Lab::stop`], or when it is dropped.
+pub struct Lab {
+    shared: Arc<Shared>,
+    kubeconfig: PathBuf,
+    controllers: JoinSet<()>,
+    relay: Option<Relay>,
+    server: Option<build::Server>,
+    outside: std::sync::Mutex<Vec<Pod>>,
+}
+
+impl Lab {
+    /// Says what the lab is to be.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) async fn start(options: Builder) -> Result<Self> {
+        build::build(options).await
+    }
+
+    /// Four hexadecimal digits that are in the name of everything the lab makes on the machine.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.shared.claim.id()
+    }
+
+    /// A kubeconfig for this machine: `kubectl --kubeconfig …` works with it.
+    #[must_use]
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// A client for the API server.
+    #[must_use]
+    pub fn client(&self) -> kube::Client {
+        self.shared.client.clone()
+    }
+
+    /// A pod by `namespace/name`.
+    ///
+    /// # Errors
+    /// When no such pod is up; the message tells why, or which are.
+    pub fn pod(&self, name: &str) -> Result<Pod> {
+        let pods = self.shared.pods.borrow();
+        match pods.get(name) {
+            Some(State::Up(pod)) => Ok(pod.clone()),
+            Some(State::Starting) => bail!("the pod {name} is not up yet"),
+            Some(State::Ended) => bail!("the pod {name} has ended"),
+            Some(State::Failed(problem)) => bail!("the pod {name} did not come up: {problem}"),
+            None => {
+                let known: Vec<&str> = pods.keys().map(String::as_str).collect();
+                bail!("no pod {name}; there are: {}", known.join(", "))
+            }
+        }
+    }
+
+    /// Waits until a pod (`namespace/name`), made by `kubectl` say, is up.
+    ///
+    /// # Errors
+    /// When it is not in time; with what is known of why.
+    pub async fn wait_for_pod(&self, name: &str, timeout: Duration) -> Result<Pod> {
+        let mut pods = self.shared.pods.subscribe();
+        let decided = pods.wait_for(|pods| match pods.get(name) {
+            Some(State::Starting) | None => false,
+            Some(State::Up(_) | State::Ended | State::Failed(_)) => true,
+        });
+        let waited = tokio::time::timeout(timeout, decided).await.map(drop);
+        let pod = self.pod(name);
+        match waited {
+            Ok(()) => pod,
+            Err(_) => pod.with_context(|| format!("waited {timeout:?} for {name}")),
+        }
+    }
+
+    /// Waits until a pod (`namespace/name`) is gone, with its network.
+    ///
+    /// # Errors
+    /// When it is still there.
+    pub async fn wait_for_no_pod(&self, name: &str, timeout: Duration) -> Result<()> {
+        let mut pods = self.shared.pods.subscribe();
+        let gone = pods.wait_for(|pods| !pods.contains_key(name));
+        let gone = tokio::time::timeout(timeout, gone).await;
+        gone.map(drop)
+            .map_err(|_| anyhow!("the pod {name} is still there after {timeout:?}"))
+    }
+
+    /// Every pod that is up.
+    #[must_use]
+    pub fn pods(&self) -> Vec<Pod> {
+        up(&self.shared.pods.borrow())
+    }
+
+    /// The node's own addresses.
+    #[must_use]
+    pub fn node_addresses(&self) -> &[IpAddr] {
+        &self.shared.network.plan().node
+    }
+
+    /// A host outside of the cluster with this address, reached through the node without any
+    /// translation; it listens on the given ports for TCP and UDP. For `ipBlock` rules.
+    ///
+    /// # Errors
+    /// When the namespace cannot be made.
+    pub async fn outside(&self, addresses: &[IpAddr], ports: &[u16]) -> Result<Pod> {
+        outside::host(self, addresses, ports).await
+    }
+
+    /// Creates or changes objects through the API, as `kubectl apply --server-side` would.
+    ///
+    /// # Errors
+    /// When a document is no object, or the API server refuses it.
+    pub async fn apply(&self, yaml: &str) -> Result<()> {
+        objects::apply(&self.shared.client, &manifests::documents(yaml)?).await
+    }
+
+    /// Deletes the objects that these documents name, as `kubectl delete -f` would; those already
+    /// gone are fine.
+    ///
+    /// # Errors
+    /// When a document is no object, or the API server refuses.
+    pub async fn delete(&self, yaml: &str) -> Result<()> {
+        objects::delete(&self.shared.client, &manifests::documents(yaml)?).await
+    }
+
+    /// The flow log of all sidecars.
+    #[must_use]
+    pub fn flows(&self) -> &Flows {
+        &self.shared.flows
+    }
+
+    /// Waits until every pod is up, every sidecar enforces exactly what the cluster's present objects
+    /// mean for its pod, and every Service is translated to its present endpoints.
+    ///
+    /// # Errors
+    /// When something is not so in time; it is named, with the difference.
+    pub async fn settled(&self, timeout: Duration) -> Result<()> {
+        settle::settled(&self.shared, timeout).await
+    }
+
+    /// Watches packets at a point of a pod (`namespace/name`) or of the node (`node`).
+    ///
+    /// # Errors
+    /// When there is no such pod or interface.
+    pub async fn capture(&self, place: &str, point: Point) -> Result<Capture> {
+        if place == "node" {
+            let network = &self.shared.network;
+            return Capture::start(network.node(), point, &network.plan().node).await;
+        }
+        self.pod(place)?.capture(point).await
+    }
+
+    /// Ends everything and removes it.
+    ///
+    /// # Errors
+    /// When a sidecar could not be ended; everything else is gone all the same.
+    pub async fn stop(mut self) -> Result<()> {
+        self.controllers.shutdown().await;
+        let ends = self.pods().into_iter().filter_map(|pod| pod.sidecar());
+        let ends = ends.filter(|sidecar| sidecar.pid().is_some());
+        let ends: Vec<_> = ends
+            .map(|sidecar| async move { sidecar.kill_hard().await })
+            .collect();
+        let ended = futures::future::join_all(ends).await;
+        drop(self);
+        ended.into_iter().collect()
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // No waiting here: kill, take the names away, and let the claim's end remove the folder. A
+        // namespace ends when the last socket in it does, which the aborted tasks hold.
+        self.controllers.abort_all();
+        let outside = std::mem::take(
+            &mut *self
+                .outside
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        );
+        for pod in self.pods().iter().chain(&outside) {
+            if let Some(sidecar) = pod.sidecar() {
+                sidecar.kill_now();
+            }
+            pod.silence();
+            pod.attachment().namespace.forget();
+        }
+        self.shared.pods.send_replace(Pods::new());
+        self.shared.network.forget();
+        self.relay = None;
+        self.server = None;
+        self.shared.claim.release();
+    }
+}
+
+fn up(pods: &Pods) -> Vec<Pod> {
+    pods.values()
+        .filter_map(|state| match state {
+            State::Up(pod) => Some(pod.clone()),
+            State::Starting | State::Ended | State::Failed(_) => None,
+        })
+        .collect()
+}
