@@ -34,7 +34,8 @@ pub(crate) fn exists(name: &str) -> bool {
 
 /// ICMP errors are not held back: by default each destination gets one a second, and a test that
 /// expects to be refused would see a time-out.
-const ICMP_AT_ONCE: [(&str, &str); 2] = [("ipv4/icmp_ratelimit", "0"), ("ipv6/icmp/ratelimit", "0")];
+const ICMP_AT_ONCE: [(&str, &str); 2] =
+    [("ipv4/icmp_ratelimit", "0"), ("ipv6/icmp/ratelimit", "0")];
 
 /// A pod's. Duplicate address detection would make its IPv6 addresses wait a second; addresses here
 /// are ours to give. Redirects would take packets around the node that translates them.

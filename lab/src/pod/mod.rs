@@ -190,6 +190,11 @@ impl Pod {
         &self.inner.namespace
     }
 
+    /// The object's uid: another pod of the same name has another one.
+    pub(crate) fn uid(&self) -> &str {
+        &self.inner.uid
+    }
+
     pub(crate) fn cluster(&self) -> &Cluster {
         &self.inner.cluster
     }
