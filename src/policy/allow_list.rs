@@ -241,6 +241,32 @@ impl Rule {
     }
 }
 
+impl PortRule {
+    /// Whether this entry admits a port, `peer` being the other side: a named port of a peer set
+    /// means pods only, so the set's blocks do not count.
+    #[must_use]
+    pub fn admits(&self, sets: &[PeerSet], peer: IpAddr, protocol: Protocol, port: u16) -> bool {
+        self.protocol == protocol
+            && match &self.port {
+                PortCriterion::All => true,
+                PortCriterion::Range { from, to } => (*from..=*to).contains(&port),
+                PortCriterion::Named { resolved, .. } => resolved
+                    .iter()
+                    .any(|named| named.port == port && named.holds_for(sets, peer)),
+            }
+    }
+}
+
+impl ResolvedPort {
+    /// Whether this number is what the name means for a peer.
+    #[must_use]
+    pub fn holds_for(&self, sets: &[PeerSet], peer: IpAddr) -> bool {
+        let Some(set) = self.set else { return true };
+        let set = usize::try_from(set).ok().and_then(|index| sets.get(index));
+        set.is_some_and(|set| set.hosts.binary_search(&peer).is_ok())
+    }
+}
+
 impl Peer {
     /// Whether this entry's addresses hold this one. A set that is not there holds nobody.
     #[must_use]

@@ -81,6 +81,26 @@ pub fn compile(
     })
 }
 
+/// What stands behind a Service's address and port for a client pod; without a client, for anybody.
+/// Nothing, if it is no Service's address.
+#[must_use]
+pub fn endpoints_of(
+    cluster: &Cluster,
+    client: Option<&Pod>,
+    address: IpAddr,
+    protocol: Protocol,
+    port: u16,
+) -> Vec<(IpAddr, u16)> {
+    let Some(service) = cluster.service_at(address) else {
+        return Vec::new();
+    };
+    let entries = services::entries_of(cluster, service, client);
+    let here = entries.into_iter().filter(|entry| {
+        entry.addresses.contains(&address) && (entry.protocol, entry.port) == (protocol, port)
+    });
+    here.flat_map(|entry| entry.endpoints).collect()
+}
+
 /// What compiling one pod's list needs at hand.
 struct Compiler<'a> {
     pod: &'a Pod,

@@ -4,5 +4,7 @@ pub mod allow_list;
 pub mod cluster;
 pub mod compile;
 pub mod convert;
+pub mod explain;
 pub mod lookup;
+pub mod reach;
 pub mod selector;

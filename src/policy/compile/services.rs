@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 
 use crate::policy::allow_list::{ObjectRef, ServiceEntry};
 use crate::policy::cluster::Cluster;
+use crate::policy::cluster::objects::Pod;
 use crate::policy::cluster::services::{Endpoint, EndpointSlice, Service, ServicePort};
 
 /// One entry per Service, port and address family, by namespace, name and order of the ports.
@@ -28,6 +29,29 @@ pub(super) fn entries(cluster: &Cluster, node: Option<&str>) -> Vec<ServiceEntry
         for port in &service.ports {
             add(service, port, slices, node, &mut entries);
         }
+    }
+    entries
+}
+
+/// The entries of one Service as a client sees it; without a client, all nodes' endpoints count.
+pub(super) fn entries_of(
+    cluster: &Cluster,
+    service: &Service,
+    client: Option<&Pod>,
+) -> Vec<ServiceEntry> {
+    let slices = cluster.endpoint_slices();
+    let slices: Vec<&EndpointSlice> = slices
+        .filter(|slice| slice.id.namespace == service.id.namespace)
+        .filter(|slice| slice.service.as_ref() == Some(&service.id.name))
+        .collect();
+    let node = client.and_then(|pod| pod.node.as_deref());
+    let service = Service {
+        local_only: service.local_only && client.is_some(),
+        ..service.clone()
+    };
+    let mut entries = Vec::new();
+    for port in &service.ports {
+        add(&service, port, &slices, node, &mut entries);
     }
     entries
 }
