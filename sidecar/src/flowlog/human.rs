@@ -13,9 +13,12 @@ const BLOCKED: Style = AnsiColor::Red.on_default();
 const AUDITED: Style = AnsiColor::Yellow.on_default();
 const QUIET: Style = Style::new().dimmed();
 
-/// One line, without its end; with the escape codes of colour, which the writer strips where they
-/// are of no use.
-pub(super) fn line(entry: &Entry, zone: &jiff::tz::TimeZone) -> String {
+/// One line, without its end.
+pub(super) fn line(entry: &Entry, zone: &jiff::tz::TimeZone, colour: bool) -> String {
+    finish(coloured(entry, zone), colour)
+}
+
+fn coloured(entry: &Entry, zone: &jiff::tz::TimeZone) -> String {
     let record = &entry.record;
     let (word, style) = match (entry.told, record.verdict, record.audit) {
         (Told::End, _, _) => ("end  ", QUIET),
@@ -44,9 +47,21 @@ pub(super) fn lost_line(
     kind: &str,
     at: jiff::Timestamp,
     zone: &jiff::tz::TimeZone,
+    colour: bool,
 ) -> String {
     let time = at.to_zoned(zone.clone()).strftime("%H:%M:%S%.3f");
-    format!("{QUIET}{time}{QUIET:#} {AUDITED}{lost} lines left out ({kind}){AUDITED:#}")
+    finish(
+        format!("{QUIET}{time}{QUIET:#} {AUDITED}{lost} lines left out ({kind}){AUDITED:#}"),
+        colour,
+    )
+}
+
+fn finish(line: String, colour: bool) -> String {
+    if colour {
+        line
+    } else {
+        anstream::adapter::strip_str(&line).to_string()
+    }
 }
 
 fn party(party: &Party) -> String {

@@ -47,8 +47,13 @@ const PIECE: usize = 64 * 1024;
 pub enum Format {
     /// Hubble's JSON.
     Json,
-    /// For people, in this time zone.
-    Human(jiff::tz::TimeZone),
+    /// For people.
+    Human {
+        /// Of the times.
+        zone: jiff::tz::TimeZone,
+        /// Whether the reader shows colour.
+        colour: bool,
+    },
     /// Not at all; records are still counted.
     Silent,
 }
@@ -192,7 +197,9 @@ impl FlowLog {
                 let node = self.node(record.key.pod);
                 self.text.push_str(&hubble::line(&entry, &node));
             }
-            Format::Human(zone) => self.text.push_str(&human::line(&entry, zone)),
+            Format::Human { zone, colour } => {
+                self.text.push_str(&human::line(&entry, zone, *colour));
+            }
             Format::Silent => return,
         }
         self.text.push('\n');
@@ -205,7 +212,7 @@ impl FlowLog {
                 let node = self.own.node.clone().unwrap_or_default();
                 hubble::lost_line(lost, kind, at, &node)
             }
-            Format::Human(zone) => human::lost_line(lost, kind, at, zone),
+            Format::Human { zone, colour } => human::lost_line(lost, kind, at, zone, *colour),
             Format::Silent => return,
         };
         self.text.push_str(&line);

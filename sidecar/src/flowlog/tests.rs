@@ -81,11 +81,17 @@ fn pretty(line: &serde_json::Value) -> String {
 }
 
 fn human_lines(records: &[FlowRecord]) -> String {
-    let mut log = log(Format::Human(jiff::tz::TimeZone::UTC), 1000);
+    let mut log = log(
+        Format::Human {
+            zone: jiff::tz::TimeZone::UTC,
+            colour: false,
+        },
+        1000,
+    );
     for record in records {
         log.take(record);
     }
-    let plain = anstream::adapter::strip_str(&log.text).to_string();
+    let plain = &log.text;
     // The time of day comes from the wall clock.
     plain
         .lines()

@@ -36,6 +36,8 @@ pub(super) struct Item {
 pub struct Outlets {
     /// The pod to compile for.
     pub pod: ObjectRef,
+    /// The pod's addresses as its interface has them.
+    pub addresses: Vec<IpAddr>,
     /// Addresses of the node that the API does not know: the pod's default gateway.
     pub gateways: Vec<IpAddr>,
     /// The mode without annotations.
@@ -64,6 +66,8 @@ pub(super) struct Index {
     /// When the oldest event that is not published yet was read; a first list is no event.
     event_at: Option<Instant>,
     own_pod_missing: bool,
+    /// What is wrong with a source without kinds.
+    refused: Option<String>,
 }
 
 impl Index {
@@ -84,6 +88,7 @@ impl Index {
             dirty_since: None,
             event_at: None,
             own_pod_missing: false,
+            refused: None,
         }
     }
 
@@ -124,6 +129,7 @@ impl Index {
 
     /// Takes in the whole cluster at once, from a source that has no kinds.
     pub(super) fn replace(&mut self, mut items: Vec<Item>, at: Instant) {
+        self.refused = None;
         for kind in Kind::ALL {
             let (these, rest): (Vec<_>, Vec<_>) = items
                 .into_iter()
@@ -140,6 +146,14 @@ impl Index {
                 event: Event::Current,
             });
         }
+    }
+
+    /// A source without kinds could not be read; what is known stays.
+    pub(super) fn refuse(&mut self, problem: String) {
+        self.outlets.status.lost();
+        tracing::error!("{problem}");
+        self.refused = Some(problem);
+        self.tell_problem();
     }
 
     /// Compiles, and puts the result in force if it is another one.
@@ -281,12 +295,14 @@ impl Index {
     }
 
     fn tell_problem(&self) {
-        let lost = self.told.iter().flatten().next().cloned();
+        let mut lost = self.refused.iter().chain(self.told.iter().flatten());
         let missing = || {
             self.own_pod_missing
                 .then(|| own_pod_missing(&self.outlets.pod))
         };
-        self.outlets.status.set_problem(lost.or_else(missing));
+        self.outlets
+            .status
+            .set_problem(lost.next().cloned().or_else(missing));
     }
 
     fn tell_published(&self, took: Duration, event_at: Option<Instant>) {

@@ -19,9 +19,12 @@ pub mod status;
 
 mod backoff;
 mod index;
+mod manifests;
 mod mode;
 mod reflector;
 
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +44,7 @@ use tokio::time::{Instant, interval, sleep_until};
 pub use self::index::Outlets;
 use self::index::{Index, Item, Pace};
 use self::kind::Kind;
+pub use self::manifests::manifests;
 use self::reflector::{Message, Patience, Reflector};
 use self::slim::{
     MODE_ANNOTATION, SlimEndpointSlice, SlimNamespace, SlimPod, SlimPolicy, SlimService,
