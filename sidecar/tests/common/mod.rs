@@ -3,7 +3,11 @@
 //! A namespace belongs to a thread ([`Net`]) and goes when the thread does: nothing is left behind,
 //! also after a crash. Sockets made in it can be used anywhere. Next: [`pod`] has a pod with the
 //! data path in it, and policies made by hand.
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses its own part"
+)]
 
 pub mod pod;
 
