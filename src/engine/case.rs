@@ -24,6 +24,7 @@ impl Case<'_> {
     }
 
     /// Blocks a packet, or lets it pass with the same record when only audited.
+    #[inline(never)]
     pub(super) fn block_flow(&self, key: FlowKey, reason: Reason) -> Judgement {
         let refused = refuse(self.policy, reason);
         let nothing = Counters::default();

@@ -1,73 +1,88 @@
 //! Packets of a known flow, and what another policy does to it.
 
 use super::case::Case;
-use super::{Judgement, Mode, Policy};
+use super::{Mode, Policy};
 use crate::flow::tracker::Fit;
 use crate::flow::{Flow, FlowKey, Millis};
 use crate::net::Direction;
 use crate::record::{FlowRecord, RecordKind};
 use crate::verdict::{Because, Reason, Verdict};
 
-/// What a known flow says to a packet with its addresses and ports.
+/// What a known flow says to a packet with its addresses and ports. Small: it is what every packet
+/// of every flow comes back with; records, which few have, go another way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Known {
-    /// The packet is the flow's.
-    Judged(Judgement),
-    /// The flow is over; this is its record. The packet may begin another.
-    Over(FlowRecord),
+    /// The packet is the flow's and passes.
+    Passes {
+        /// As what it counts.
+        verdict: Verdict,
+        /// Whether the kernel may carry the flow from now on.
+        carry: bool,
+    },
+    /// Another policy has taken the flow's permission away, which is told. Only audit mode lets the
+    /// packet pass.
+    Revoked {
+        /// Whether it does.
+        pass: bool,
+    },
+    /// The flow is over, which is told. The packet may begin another.
+    Over,
     /// The packet asks for a connection of its own.
     Stranger,
+    /// There is no policy yet.
+    NotReady,
 }
 
 /// Judges a packet by its flow, and takes note of it there when it passes.
 #[inline]
-pub(super) fn judge(case: &Case<'_>, key: &FlowKey, flow: &mut Flow) -> Known {
+pub(super) fn judge(
+    case: &Case<'_>,
+    key: &FlowKey,
+    flow: &mut Flow,
+    told: &mut Option<FlowRecord>,
+) -> Known {
     if flow.is_own() {
         flow.count(case.direction, case.size, case.now);
-        return Known::Judged(Judgement::pass(flow.verdict));
+        return Known::Passes {
+            verdict: flow.verdict,
+            carry: false,
+        };
     }
     let Some(policy) = case.policy else {
-        return Known::Judged(case.block_flow(*key, Reason::NotReady));
+        return Known::NotReady;
     };
-    if flow.is_expired(case.now, false) {
-        return Known::Over(flow.end(*key, case.now));
-    }
-    match flow.fit(case.packet, case.direction) {
+    let fit = if flow.is_expired(case.now, false) {
+        Fit::Reopens
+    } else {
+        flow.fit(case.packet, case.direction)
+    };
+    match fit {
         Fit::Member => {}
-        Fit::Reopens => return Known::Over(flow.end(*key, case.now)),
+        Fit::Reopens => {
+            *told = Some(flow.end(*key, case.now));
+            return Known::Over;
+        }
         Fit::Stranger => return Known::Stranger,
     }
-    let mut record = None;
     if !is_current(flow, policy) {
-        record = judge_again(
-            flow,
-            policy,
-            key,
-            case.direction,
-            case.packet.flags(),
-            case.now,
-        );
+        let flags = case.packet.flags();
+        *told = judge_again(flow, policy, key, case.direction, flags, case.now);
         if must_go(flow, policy) {
-            return Known::Judged(Judgement {
-                verdict: flow.verdict,
-                pass: false,
-                record,
-                ended: None,
-                carry: false,
-            });
+            return Known::Revoked { pass: false };
         }
     }
     flow.advance(case.packet, case.direction, case.size, case.now);
-    let verdict = if flow.is_audited() {
-        flow.verdict
-    } else {
-        Verdict::Allow(Because::Established)
-    };
-    Known::Judged(Judgement {
-        record,
+    if told.is_some() {
+        return Known::Revoked { pass: true };
+    }
+    Known::Passes {
+        verdict: if flow.is_audited() {
+            flow.verdict
+        } else {
+            Verdict::Allow(Because::Established)
+        },
         carry: flow.is_to_be_carried(case.now),
-        ..Judgement::pass(verdict)
-    })
+    }
 }
 
 /// Whether an ICMP error about this flow may pass: it changes nothing, and counts for nothing.
@@ -96,23 +111,9 @@ pub(super) fn must_go(flow: &Flow, policy: &Policy) -> bool {
     flow.is_audited() && policy.mode == Mode::Enforce
 }
 
-/// Whether the judgement took the flow's permission away.
-pub(super) const fn is_revoked(judgement: &Judgement) -> bool {
-    matches!(
-        judgement,
-        Judgement {
-            pass: false,
-            record: Some(FlowRecord {
-                kind: RecordKind::Revoked,
-                ..
-            }),
-            ..
-        }
-    )
-}
-
 /// Asks the policy again, in the direction of whoever began, and keeps the answer. A record when
 /// the flow has lost its permission.
+#[cold]
 pub(super) fn judge_again(
     flow: &mut Flow,
     policy: &Policy,

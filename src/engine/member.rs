@@ -6,7 +6,7 @@ use super::{Engine, Judgement, Mode};
 use crate::flow::table::Entered;
 use crate::flow::tracker::Tracker;
 use crate::flow::{Flow, FlowKey};
-use crate::record::RecordKind;
+use crate::record::{FlowRecord, RecordKind};
 use crate::verdict::{Reason, Verdict};
 
 impl Engine {
@@ -14,11 +14,17 @@ impl Engine {
     #[inline]
     pub(super) fn member_or_new(&self, case: &Case<'_>) -> Judgement {
         let key = FlowKey::of(case.packet, case.direction);
-        let judgement = match self.of_flow(case, &key) {
-            Some(Known::Judged(judgement)) => judgement,
+        let mut told = None;
+        let judgement = match self.of_flow(case, &key, &mut told) {
+            Some(Known::Passes { verdict, carry }) => Judgement {
+                carry,
+                ..Judgement::pass(verdict)
+            },
+            Some(Known::Revoked { pass }) => Judgement::revoked(pass, told),
             Some(Known::Stranger) => self.stranger(case, &key),
-            Some(Known::Over(ended)) => Judgement {
-                ended: Some(ended),
+            Some(Known::NotReady) => case.block_flow(key, Reason::NotReady),
+            Some(Known::Over) => Judgement {
+                ended: told,
                 ..self.begin(case, key)
             },
             None => self.begin(case, key),
@@ -34,26 +40,27 @@ impl Engine {
     }
 
     /// What a known flow says to the packet; `None`: the flow is not known. Flows that are over,
-    /// and flows that lost their permission, have left the table when this returns.
+    /// and flows that lost their permission, have left the table when this returns, and `told` is
+    /// their record.
     #[inline]
-    pub(super) fn of_flow(&self, case: &Case<'_>, key: &FlowKey) -> Option<Known> {
-        let known = self
-            .flows
-            .update(key, |flow| (known::judge(case, key, flow), flow.begun))?;
-        let (known, begun) = known;
-        let leaves = match &known {
-            Known::Over(_) => true,
-            Known::Judged(judgement) => known::is_revoked(judgement),
-            Known::Stranger => false,
-        };
+    pub(super) fn of_flow(
+        &self,
+        case: &Case<'_>,
+        key: &FlowKey,
+        told: &mut Option<FlowRecord>,
+    ) -> Option<Known> {
+        let (known, begun) = self.flows.update(key, |flow| {
+            (known::judge(case, key, flow, told), flow.begun)
+        })?;
         // Another queue may have entered a new flow meanwhile: that one stays.
-        if leaves {
+        if matches!(known, Known::Over | Known::Revoked { pass: false }) {
             self.flows.remove_if(key, |flow| flow.begun == begun);
         }
         Some(known)
     }
 
     /// The first packet of a flow: the policy is asked, and what it lets pass is entered.
+    #[inline(never)]
     fn begin(&self, case: &Case<'_>, key: FlowKey) -> Judgement {
         let Some(policy) = case.policy else {
             return case.block_flow(key, Reason::NotReady);

@@ -99,6 +99,14 @@ impl Judgement {
             carry: false,
         }
     }
+
+    const fn revoked(pass: bool, record: Option<FlowRecord>) -> Self {
+        Self {
+            pass,
+            record,
+            ..Self::pass(Verdict::Block(Reason::PolicyChanged))
+        }
+    }
 }
 
 /// Judges the packets of one pod. Shared by all queues of its device.

@@ -14,13 +14,15 @@ impl Engine {
             .packet
             .fragment_key()
             .and_then(|fragmented| self.fragments.flow_of(&fragmented, case.now));
-        match flow.and_then(|key| self.of_flow(case, &key)) {
-            Some(Known::Judged(judgement)) => judgement,
-            Some(Known::Over(ended)) => Judgement {
-                ended: Some(ended),
+        let mut told = None;
+        match flow.and_then(|key| self.of_flow(case, &key, &mut told)) {
+            Some(Known::Passes { verdict, .. }) => Judgement::pass(verdict),
+            Some(Known::Revoked { pass }) => Judgement::revoked(pass, told),
+            Some(Known::NotReady) => case.block(Reason::NotReady),
+            Some(Known::Over | Known::Stranger) | None => Judgement {
+                ended: told,
                 ..case.block(Reason::StrayFragment)
             },
-            Some(Known::Stranger) | None => case.block(Reason::StrayFragment),
         }
     }
 

@@ -233,9 +233,12 @@ impl Connection {
         })
     }
 
-    pub(super) const fn learn(&mut self, numbers: Numbers) {
+    /// The kernel notes the end of any segment of the peer, a forged one too: near or nothing.
+    pub(super) fn learn(&mut self, numbers: Numbers) {
         self.pod_ack = Some(numbers.pod_ack);
-        self.peer_next = Some(numbers.peer_next);
+        if self.is_near(numbers.peer_next) {
+            self.peer_next = Some(numbers.peer_next);
+        }
     }
 
     pub(super) const fn carried_both_ways(&mut self) {

@@ -320,3 +320,20 @@ fn what_the_kernel_carried_completes_a_handshake() {
     connection.carried_both_ways();
     assert_eq!(connection.state, State::Established);
 }
+
+#[test]
+fn the_numbers_that_the_kernel_noted_count_when_they_are_near() {
+    for (peer_next, reset, wanted) in [
+        (9_100, 9_100, State::Closed),
+        (9_000, 9_000, State::Closed),
+        (9_000 + NEAR, 9_000 + NEAR, State::Doubtful),
+    ] {
+        let mut connection = connection(Pod, &POD_CONNECTS);
+        connection.learn(Numbers {
+            pod_ack: 9_000,
+            peer_next,
+        });
+        connection.advance(&segment(RST, reset, 0, 0), Peer, Pod);
+        assert_eq!(connection.state, wanted, "{peer_next}");
+    }
+}

@@ -100,7 +100,7 @@ impl Tracker {
     }
 
     /// Takes the numbers over that the kernel noted while it carried the flow.
-    pub const fn learn(&mut self, numbers: Numbers) {
+    pub fn learn(&mut self, numbers: Numbers) {
         if let Self::Tcp(connection) = self {
             connection.learn(numbers);
         }
