@@ -2,6 +2,7 @@
 //! from the core; the real packets from the lab. This crate reads arguments and prints.
 #![forbid(unsafe_code)]
 
+mod conformance;
 mod demo;
 mod story;
 mod ui;
@@ -27,6 +28,8 @@ struct Cli {
 enum Command {
     /// A cluster in a box on this machine: watch policies block and allow real connections.
     Demo(demo::Args),
+    /// Hold the policy engine against recorded cases of public suites.
+    Conformance(conformance::Args),
 }
 
 impl Command {
@@ -34,6 +37,7 @@ impl Command {
     const fn needs_lab(&self) -> bool {
         match self {
             Self::Demo(_) => true,
+            Self::Conformance(_) => false,
         }
     }
 }
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
     let answer = runtime.block_on(async {
         match cli.command {
             Command::Demo(args) => demo::run(args).await,
+            Command::Conformance(args) => conformance::run(&args),
         }
     });
     answer.unwrap_or_else(|why| cannot_tell(&why))

@@ -1,0 +1,245 @@
+//! A case against the engine: every probe through the allow lists of both ends, and the explanation
+//! of each end held against its verdict.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::Serialize;
+use sidewall::net::Direction;
+use sidewall::policy::allow_list::{AllowList, ObjectRef};
+use sidewall::policy::cluster::Cluster;
+use sidewall::policy::cluster::objects::Object;
+use sidewall::policy::compile::compile;
+use sidewall::policy::convert::AnyPolicy;
+use sidewall::policy::explain::{Question, explain};
+use sidewall::policy::lookup::{Lookup, LookupOptions};
+use sidewall::verdict::Verdict;
+
+use super::case::{Case, Endpoint, Expect, Probe};
+
+/// What came of a file.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Outcome {
+    pub(super) file: String,
+    pub(super) cases: usize,
+    pub(super) probes: usize,
+    pub(super) agree: usize,
+    /// Probes of a pod's own address, which no policy sees.
+    pub(super) skipped: usize,
+    pub(super) disagreements: Vec<Disagreement>,
+}
+
+/// A probe of which something else came than expected.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Disagreement {
+    pub(super) case: String,
+    pub(super) probe: String,
+    pub(super) expected: Expect,
+    /// What the engine says, with its reason; or why it cannot say.
+    pub(super) got: String,
+}
+
+impl Outcome {
+    pub(super) fn new(file: String) -> Self {
+        Self {
+            file,
+            cases: 0,
+            probes: 0,
+            agree: 0,
+            skipped: 0,
+            disagreements: Vec::new(),
+        }
+    }
+}
+
+/// Evaluates all probes of a case.
+pub(super) fn case(case: &Case, outcome: &mut Outcome) {
+    outcome.cases += 1;
+    let mut engine = Engine::new(case);
+    for probe in &case.probes {
+        if probe.loopback {
+            outcome.skipped += 1;
+            continue;
+        }
+        outcome.probes += 1;
+        let expected = if case.api_invalid {
+            Expect::Block
+        } else {
+            probe.expect
+        };
+        let Probe {
+            from,
+            to,
+            protocol,
+            port,
+            ..
+        } = probe;
+        let got = match engine.judge(probe) {
+            Ok((got, _)) if got == expected => {
+                outcome.agree += 1;
+                continue;
+            }
+            Ok((got, why)) => format!("{got} ({why})"),
+            Err(why) => why,
+        };
+        outcome.disagreements.push(Disagreement {
+            case: case.name.clone(),
+            probe: format!("{from} → {to} {protocol} {port}"),
+            expected,
+            got,
+        });
+    }
+}
+
+/// A case's cluster, and the allow lists that were needed so far.
+struct Engine {
+    cluster: Cluster,
+    lists: BTreeMap<ObjectRef, (AllowList, Lookup)>,
+}
+
+impl Engine {
+    fn new(case: &Case) -> Self {
+        let mut cluster = Cluster::default();
+        let namespaces = case.namespace_objects().map(|object| Object::from(&object));
+        let nodes = case.node_objects().map(|object| Object::from(&object));
+        let pods = case.pod_objects().map(|object| Object::from(&object));
+        let policies = case
+            .policies
+            .iter()
+            .map(|value| AnyPolicy::from_value(value).into());
+        for object in namespaces.chain(nodes).chain(pods).chain(policies) {
+            cluster.apply(object);
+        }
+        Self {
+            cluster,
+            lists: BTreeMap::new(),
+        }
+    }
+
+    /// Both ends' verdict, and the reason of the one that matters.
+    fn judge(&mut self, probe: &Probe) -> Result<(Expect, String), String> {
+        let (from, to) = (self.address(&probe.from)?, self.address(&probe.to)?);
+        let ends = [
+            (Direction::Egress, &probe.from, to),
+            (Direction::Ingress, &probe.to, from),
+        ];
+        let mut why = "no policy has a say".to_owned();
+        for (direction, end, peer) in ends {
+            let Endpoint::Pod(pod) = end else { continue };
+            let question = Question {
+                direction,
+                peer,
+                protocol: probe.protocol,
+                port: probe.port,
+            };
+            let (allowed, reason) = self.ask(pod, question)?;
+            why = reason;
+            if !allowed {
+                return Ok((Expect::Block, why));
+            }
+        }
+        Ok((Expect::Allow, why))
+    }
+
+    /// One end's verdict by look-up, and its explanation, which must be of the same mind.
+    fn ask(&mut self, pod: &ObjectRef, question: Question) -> Result<(bool, String), String> {
+        if !self.lists.contains_key(pod) {
+            let list = compile(&self.cluster, pod, &[]).map_err(|why| why.to_string())?;
+            let lookup = Lookup::new(&list, LookupOptions::default());
+            self.lists.insert(pod.clone(), (list, lookup));
+        }
+        let Some((list, lookup)) = self.lists.get(pod) else {
+            return Err(format!("no allow list for {pod}"));
+        };
+        let Question {
+            direction,
+            peer,
+            protocol,
+            port,
+        } = question;
+        let verdict = lookup.judge(direction, peer, protocol, port);
+        let who = |address| self.cluster.identify(address);
+        let explanation = explain(list, LookupOptions::default(), question, &who);
+        if explanation.verdict != verdict {
+            let other = explanation.verdict;
+            return Err(format!(
+                "the look-up says {verdict:?}, the explanation {other:?}"
+            ));
+        }
+        Ok((matches!(verdict, Verdict::Allow(_)), explanation.summary))
+    }
+
+    fn address(&self, end: &Endpoint) -> Result<IpAddr, String> {
+        match end {
+            Endpoint::Address(address) => Ok(*address),
+            Endpoint::Pod(id) => {
+                let pod = self
+                    .cluster
+                    .pod(id)
+                    .ok_or_else(|| format!("the case has no pod {id}"))?;
+                pod.addresses
+                    .first()
+                    .copied()
+                    .ok_or_else(|| format!("pod {id} has no address"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn evaluate(expect: &str, api_invalid: bool, policy: &serde_json::Value) -> Outcome {
+        let parsed: Case = serde_json::from_value(serde_json::json!({
+            "name": "one",
+            "namespaces": [{"name": "a", "labels": null}],
+            "nodes": null,
+            "pods": [{"namespace": "a", "name": "web", "labels": {"app": "web"}, "ip": "10.0.0.1"}],
+            "policies": [policy],
+            "probes": [
+                {"from": "203.0.113.9", "to": "a/web", "protocol": "TCP", "port": 80, "expect": expect},
+                {"from": "a/web", "to": "a/web", "protocol": "TCP", "port": 80, "expect": "allow",
+                 "loopback": true},
+            ],
+            "apiInvalid": api_invalid,
+        }))
+        .expect("a case");
+        let mut outcome = Outcome::new("file".to_owned());
+        case(&parsed, &mut outcome);
+        outcome
+    }
+
+    fn deny() -> serde_json::Value {
+        serde_json::json!({"metadata": {"namespace": "a", "name": "deny"}, "spec": {"podSelector": {}}})
+    }
+
+    #[test]
+    fn a_right_expectation_agrees_and_loopback_is_skipped() {
+        let outcome = evaluate("block", false, &deny());
+        assert_eq!((outcome.probes, outcome.agree, outcome.skipped), (1, 1, 1));
+        assert!(outcome.disagreements.is_empty());
+    }
+
+    #[test]
+    fn a_wrong_expectation_disagrees_and_the_reason_is_told() {
+        let outcome = evaluate("allow", false, &deny());
+        assert_eq!(outcome.agree, 0);
+        let disagreement = &outcome.disagreements[0];
+        assert_eq!(disagreement.expected, Expect::Allow);
+        assert!(
+            disagreement.got.contains("a/deny isolates a/web"),
+            "{}",
+            disagreement.got
+        );
+    }
+
+    #[test]
+    fn a_policy_that_the_api_server_refuses_must_block() {
+        let mut wrong = deny();
+        wrong["spec"]["ingress"] = serde_json::json!([{"from": [{}]}]);
+        assert_eq!(evaluate("allow", true, &wrong).agree, 1);
+    }
+}

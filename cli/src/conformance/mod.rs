@@ -1,0 +1,60 @@
+//! `sidewall conformance FILE…`: policies of public suites, and who may reach whom according to them,
+//! held against this engine.
+//!
+//! A case goes the way that every policy goes: objects → index → allow list → look-up; and the
+//! explanation must say the same. [`case`] is the file format, [`evaluate`] the comparison,
+//! [`report`] what is printed.
+
+pub(crate) mod case;
+mod evaluate;
+mod report;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use self::evaluate::Outcome;
+
+/// Hold the policy engine against recorded cases.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Files of cases (.json or .json.gz).
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// How to print the result.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+/// How to print the result.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Output {
+    /// A line per disagreement, and a table of totals.
+    #[default]
+    Table,
+    /// One JSON object.
+    Json,
+}
+
+/// Exit code 0: all agree; 1: some do not. An error (code 2) is a file that cannot be read.
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let mut outcomes = Vec::with_capacity(args.files.len());
+    for file in &args.files {
+        let cases = case::read(file)?;
+        let mut outcome = Outcome::new(file.display().to_string());
+        for case in &cases {
+            evaluate::case(case, &mut outcome);
+        }
+        if args.output == Output::Table {
+            report::disagreements(&outcome);
+        }
+        outcomes.push(outcome);
+    }
+    match args.output {
+        Output::Table => report::table(&outcomes),
+        Output::Json => report::json(&outcomes)?,
+    }
+    let agree = outcomes
+        .iter()
+        .all(|outcome| outcome.disagreements.is_empty());
+    Ok(ExitCode::from(u8::from(!agree)))
+}
