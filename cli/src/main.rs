@@ -4,6 +4,7 @@
 
 mod conformance;
 mod demo;
+mod inject;
 mod story;
 mod ui;
 
@@ -30,6 +31,10 @@ enum Command {
     Demo(demo::Args),
     /// Hold the policy engine against recorded cases of public suites.
     Conformance(conformance::Args),
+    /// Puts the sidecar into the pods of manifests: YAML out, a report on stderr.
+    Inject(inject::Args),
+    /// Takes the sidecar out of manifests again.
+    Uninject(inject::UninjectArgs),
 }
 
 impl Command {
@@ -37,7 +42,7 @@ impl Command {
     const fn needs_lab(&self) -> bool {
         match self {
             Self::Demo(_) => true,
-            Self::Conformance(_) => false,
+            Self::Conformance(_) | Self::Inject(_) | Self::Uninject(_) => false,
         }
     }
 }
@@ -66,6 +71,8 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Demo(args) => demo::run(args).await,
             Command::Conformance(args) => conformance::run(&args),
+            Command::Inject(args) => inject::run(&args),
+            Command::Uninject(args) => inject::run_uninject(&args),
         }
     });
     answer.unwrap_or_else(|why| cannot_tell(&why))

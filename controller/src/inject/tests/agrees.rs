@@ -1,0 +1,83 @@
+//! What is written here is what the sidecar reads: its own configuration is the judge.
+
+use clap::Parser as _;
+use sidewall_sidecar::config::{Args, Config, FlowLogFormat, Mode, OnBlock};
+use sidewall_sidecar::config::{ServiceMixed, Steering};
+
+use super::*;
+use crate::inject::options::{Accepts, Options};
+use crate::inject::sidecar::Sidecar;
+
+/// The sidecar's configuration, as the environment of an injected container makes it.
+fn configuration(options: &Options) -> Config {
+    let sidecar = Sidecar::new(&Settings::default(), options);
+    let env = sidecar.container.get("env").unwrap().items();
+    let mut typed = vec!["sidewall-sidecar".to_owned()];
+    let command = <Args as clap::CommandFactory>::command();
+    for variable in env {
+        let name = variable.get("name").unwrap().as_str().unwrap();
+        // What the downward API fills in.
+        let value = variable.get("value").map_or("x", |v| v.as_str().unwrap());
+        let mut flags = command.get_arguments();
+        let flag = flags.find(|a| a.get_env().is_some_and(|env| env == name));
+        let flag = flag.unwrap_or_else(|| panic!("{name} is none of the sidecar's"));
+        typed.push(format!("--{}={value}", flag.get_long().unwrap()));
+    }
+    Config::try_from(Args::parse_from(typed)).unwrap()
+}
+
+#[test]
+fn every_word_is_one_of_the_sidecars_and_the_other_way_round() {
+    for (name, words) in [
+        ("mode", Mode::WORDS),
+        ("on-block", OnBlock::WORDS),
+        ("steering", Steering::WORDS),
+        ("service-mixed", ServiceMixed::WORDS),
+        ("flow-log", FlowLogFormat::WORDS),
+    ] {
+        let known = KNOWN.iter().find(|known| known.name == name).unwrap();
+        let Accepts::Words(ours) = known.accepts else {
+            panic!("{name} takes no words");
+        };
+        assert_eq!(ours, words, "{name}");
+    }
+}
+
+#[test]
+fn the_edges_of_every_number_are_taken_by_the_sidecar() {
+    for known in &KNOWN {
+        let (Accepts::Number(least, most), Some(_)) = (&known.accepts, known.variable) else {
+            continue;
+        };
+        for edge in [least, most] {
+            let edge = edge.to_string();
+            configuration(&Options::read([(known.name, edge.as_str())]).unwrap());
+        }
+    }
+}
+
+#[test]
+fn options_mean_in_the_sidecar_what_they_say() {
+    let options = [
+        ("mode", "audit"),
+        ("on-block", "drop"),
+        ("flow-log", "none"),
+        ("flow-log-rate", "7"),
+        ("flow-table-size", "128"),
+        ("log-level", "warn,sidewall=debug"),
+        ("admin-port", "4400"),
+    ];
+    let config = configuration(&Options::read(options).unwrap());
+    assert_eq!(config.mode, Mode::Audit);
+    assert_eq!(config.on_block, OnBlock::Drop);
+    assert_eq!(config.flow_log, FlowLogFormat::None);
+    assert_eq!((config.flow_log_rate, config.flow_table_size), (7, 128));
+    assert_eq!(config.log_level, "warn,sidewall=debug");
+    assert_eq!(config.admin_addr, Some(([0, 0, 0, 0], 4400).into()));
+}
+
+#[test]
+fn the_admin_port_is_the_sidecars() {
+    let port = sidewall_sidecar::config::ADMIN_PORT.to_string();
+    assert_eq!(crate::inject::options::ADMIN_PORT, port);
+}
