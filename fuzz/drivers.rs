@@ -11,7 +11,7 @@ use sidewall::policy::allow_list::{AllowList, DirectionList, ObjectRef};
 use sidewall::policy::lookup::{Lookup, LookupOptions};
 
 /// One packet: read, and answered if it may be. An answer is a packet that nothing answers.
-pub fn packet(bytes: &[u8]) {
+pub(crate) fn packet(bytes: &[u8]) {
     let Ok(packet) = Packet::parse(bytes) else {
         return;
     };
@@ -36,13 +36,13 @@ pub fn packet(bytes: &[u8]) {
 }
 
 /// The pod of [`engine`].
-pub const POD: [&str; 2] = ["10.0.0.10", "fd00::10"];
+pub(crate) const POD: [&str; 2] = ["10.0.0.10", "fd00::10"];
 
 /// A sequence of steps, each three bytes and a packet: what to do, and the packet's length.
 ///
 /// Of the first byte, bit 0 is the direction, bit 1 publishes the next policy, bit 2 sweeps, and
 /// the upper four wait that power of two in milliseconds.
-pub fn engine(mut bytes: &[u8]) {
+pub(crate) fn engine(mut bytes: &[u8]) {
     let engine = Engine::new(EngineConfig {
         addresses: POD.map(address).to_vec(),
         capacity: 16,
