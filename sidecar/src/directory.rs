@@ -11,24 +11,26 @@ use foldhash::fast::RandomState;
 use sidewall::policy::allow_list::ObjectRef;
 use sidewall::policy::cluster::objects::{Object, Pod};
 use sidewall::policy::cluster::services::Service;
-use sidewall::policy::cluster::{Kind, Workload};
+use sidewall::policy::cluster::{Identity, Kind, Workload};
+use sidewall::policy::selector::Labels;
 
 /// A pod as the log names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodIdentity {
     /// Namespace and name.
     pub pod: ObjectRef,
-    /// Labels as Hubble writes them: `k8s:app=db`.
-    pub labels: Vec<String>,
+    /// Its labels.
+    pub labels: Labels,
     /// What created the pod.
     pub workload: Option<Workload>,
     /// The node it runs on.
     pub node: Option<String>,
 }
 
-/// Addresses of pods and Services.
+/// Addresses of pods and Services, and the labels of namespaces.
 #[derive(Debug, Default)]
 pub struct Directory {
+    namespaces: DashMap<String, Labels, RandomState>,
     pods: DashMap<IpAddr, Arc<PodIdentity>, RandomState>,
     services: DashMap<IpAddr, ObjectRef, RandomState>,
 }
@@ -46,15 +48,32 @@ impl Directory {
         self.services.get(&address).map(|entry| entry.clone())
     }
 
+    /// The pod that has this address now, as explanations want it.
+    #[must_use]
+    pub fn identify(&self, address: IpAddr) -> Option<Identity> {
+        let pod = self.pod(address)?;
+        let namespace_labels = self.namespaces.get(&pod.pod.namespace);
+        Some(Identity {
+            namespace: pod.pod.namespace.clone(),
+            name: pod.pod.name.clone(),
+            labels: pod.labels.clone(),
+            namespace_labels: namespace_labels
+                .map(|labels| labels.clone())
+                .unwrap_or_default(),
+            workload: pod.workload.clone(),
+        })
+    }
+
     /// An object is there, like this.
     pub fn apply(&self, object: &Object) {
         match object {
             Object::Pod(pod) => self.apply_pod(pod),
             Object::Service(service) => self.apply_service(service),
-            Object::Namespace(_)
-            | Object::NetworkPolicy(_)
-            | Object::EndpointSlice(_)
-            | Object::Node(_) => {}
+            Object::Namespace(namespace) => {
+                let name = namespace.id.name.clone();
+                self.namespaces.insert(name, namespace.labels.clone());
+            }
+            Object::NetworkPolicy(_) | Object::EndpointSlice(_) | Object::Node(_) => {}
         }
     }
 
@@ -63,7 +82,8 @@ impl Directory {
         match kind {
             Kind::Pod => self.pods.retain(|_, identity| identity.pod != *id),
             Kind::Service => self.services.retain(|_, name| name != id),
-            Kind::Namespace | Kind::NetworkPolicy | Kind::EndpointSlice | Kind::Node => {}
+            Kind::Namespace => drop(self.namespaces.remove(&id.name)),
+            Kind::NetworkPolicy | Kind::EndpointSlice | Kind::Node => {}
         }
     }
 
@@ -72,7 +92,8 @@ impl Directory {
         match kind {
             Kind::Pod => self.pods.clear(),
             Kind::Service => self.services.clear(),
-            Kind::Namespace | Kind::NetworkPolicy | Kind::EndpointSlice | Kind::Node => {}
+            Kind::Namespace => self.namespaces.clear(),
+            Kind::NetworkPolicy | Kind::EndpointSlice | Kind::Node => {}
         }
     }
 
@@ -103,12 +124,9 @@ impl Directory {
 }
 
 fn identity(pod: &Pod) -> PodIdentity {
-    let labels = pod.labels.iter();
     PodIdentity {
         pod: pod.id.clone(),
-        labels: labels
-            .map(|(key, value)| format!("k8s:{key}={value}"))
-            .collect(),
+        labels: pod.labels.clone(),
         workload: pod.workload.clone(),
         node: pod.node.clone(),
     }
@@ -135,11 +153,16 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_spelled_as_hubble_spells_them() {
+    fn an_identity_has_the_labels_of_its_namespace() {
         let directory = Directory::default();
         directory.apply(&pod("web", "10.0.0.1", "Running", false));
-        let identity = directory.pod(address("10.0.0.1")).expect("known");
-        assert_eq!(identity.labels, ["k8s:app=web", "k8s:tier=front"]);
+        let namespace: core::Namespace =
+            serde_json::from_value(json!({"metadata": {"name": "shop", "labels": {"team": "a"}}}))
+                .expect("a namespace");
+        directory.apply(&Object::from(&namespace));
+        let identity = directory.identify(address("10.0.0.1")).expect("known");
+        assert_eq!(identity.labels["tier"], "front");
+        assert_eq!(identity.namespace_labels["team"], "a");
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Metrics {
     }
 
     fn registered(handle: PrometheusHandle) -> Self {
-        counter!("sidewall_build_info", "version" => env!("CARGO_PKG_VERSION")).absolute(1);
+        gauge!("sidewall_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         Self {
             handle,
             traffic: Direction::BOTH.map(|direction| {
@@ -222,7 +222,7 @@ impl Traffic {
 }
 
 fn describe() {
-    describe_counter!("sidewall_build_info", "The version, as a label");
+    describe_gauge!("sidewall_build_info", "The version, as a label");
     describe_counter!(
         "sidewall_packets_total",
         "Packets judged, by direction, verdict and reason; a segmented packet counts its segments"

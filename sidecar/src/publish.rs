@@ -81,6 +81,12 @@ impl Published {
         Some(began.elapsed())
     }
 
+    /// The choices that lists leave open.
+    #[must_use]
+    pub const fn options(&self) -> LookupOptions {
+        self.options
+    }
+
     /// What is in force; `None` before the first.
     #[must_use]
     pub fn in_force(&self) -> Option<Arc<InForce>> {

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use sidewall::net::Direction;
 use sidewall::policy::allow_list::{AllowList, ObjectRef, Rule};
+use sidewall::policy::explain::{Explanation, Question, explain};
+use sidewall::policy::lookup::LookupOptions;
 use sidewall::record::{FlowRecord, RecordKind};
 use sidewall::verdict::{Because, Reason, Verdict};
 
-use super::repeats::called_port;
 use crate::directory::{Directory, PodIdentity};
 
 /// What a line tells.
@@ -70,7 +71,7 @@ pub(super) struct Entry {
     /// The list that decided, if it is still remembered.
     pub(super) list: Option<Arc<AllowList>>,
     /// The answer that `sidewall why` gives, for what was decided by policies.
-    pub(super) why: Option<serde_json::Value>,
+    pub(super) why: Option<Explanation>,
 }
 
 impl Entry {
@@ -112,6 +113,8 @@ impl Entry {
 /// What the log knows beside the record.
 pub(super) struct Names<'a> {
     pub(super) directory: &'a Directory,
+    /// The choices that the lists leave open.
+    pub(super) options: LookupOptions,
     /// The own pod, named even before anything else is known.
     pub(super) own: &'a Arc<PodIdentity>,
 }
@@ -144,7 +147,20 @@ impl Names<'_> {
             Direction::Ingress => (peer, pod),
             Direction::Egress => (pod, peer),
         };
-        let why = None;
+        let why = list
+            .as_deref()
+            .filter(|_| is_by_policy(&record))
+            .map(|list| {
+                let question = Question {
+                    direction: record.originator.direction(),
+                    peer: key.peer,
+                    protocol: key.protocol,
+                    port: key.destination_port(record.originator),
+                };
+                explain(list, self.options, question, &|address| {
+                    self.directory.identify(address)
+                })
+            });
         Entry {
             record,
             told: match (repeats, record.kind) {

@@ -12,13 +12,17 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sidewall::net::{Direction, Protocol};
 use sidewall::policy::allow_list::{ObjectRef, Rule};
+use sidewall::policy::explain::Explanation;
 use sidewall::verdict::{Reason, Verdict};
 
 use super::entry::{Entry, Party, Told, Who};
 
-/// Longest `why`, in bytes of JSON; a longer one is left out, and says so. With it a line stays
-/// well below the 64 KB that Hubble's reader takes.
-const WHY_MOST: usize = 48 * 1024;
+/// Rules that `why` spells out; the rest is a number. `sidewall why` shows more.
+const WHY_RULES: usize = 4;
+
+/// Longest `why`, in bytes of JSON; of a longer one only its sentence is written. With it a line
+/// stays well below the 64 KB that Hubble's reader takes.
+const WHY_MOST: usize = 32 * 1024;
 
 /// Cilium's reserved identities (`pkg/identity/numericidentity.go`): the node, and the outside.
 const IDENTITY_HOST: u32 = 1;
@@ -38,13 +42,34 @@ pub(super) fn line(entry: &Entry, node: &str) -> String {
         "sidewall": sidewall(entry),
     });
     if let Some(why) = &entry.why {
-        line["why"] = if why.to_string().len() <= WHY_MOST {
-            why.clone()
-        } else {
-            json!({"omitted": format!("longer than {WHY_MOST} bytes; ask sidewall why")})
-        };
+        line["why"] = self::why(why);
     }
     line.to_string()
+}
+
+/// The explanation without what `flow` says already, and with the nearest rules only.
+fn why(explanation: &Explanation) -> Value {
+    let mut brief = explanation.clone();
+    // The nearest miss is the answer to most questions: it comes first.
+    if let Some(nearest) = brief.nearest.filter(|nearest| *nearest < brief.rules.len()) {
+        let rule = brief.rules.remove(nearest);
+        brief.rules.insert(0, rule);
+        brief.nearest = Some(0);
+    }
+    let left_out = brief.rules.len().saturating_sub(WHY_RULES);
+    brief.rules.truncate(WHY_RULES);
+    brief.more_rules += left_out;
+    let mut why = json!(brief);
+    if let Some(fields) = why.as_object_mut() {
+        for said in ["pod", "direction", "peer", "protocol", "port", "identity"] {
+            fields.remove(said);
+        }
+    }
+    if why.to_string().len() <= WHY_MOST {
+        why
+    } else {
+        json!({"summary": brief.summary.chars().take(WHY_MOST / 8).collect::<String>()})
+    }
 }
 
 /// The line that tells of lines which were not written: Hubble's `LostEvent`.
@@ -188,7 +213,11 @@ impl Endpoint {
             Who::Pod(pod) => Self {
                 identity: None,
                 namespace: Some(pod.pod.namespace.clone()),
-                labels: pod.labels.clone(),
+                labels: pod
+                    .labels
+                    .iter()
+                    .map(|(key, value)| format!("k8s:{key}={value}"))
+                    .collect(),
                 pod_name: Some(pod.pod.name.clone()),
                 workloads: pod
                     .workload

@@ -101,6 +101,12 @@ fn because(entry: &Entry) -> String {
             |rule| format!("by {}", place(&rule.id)),
         ),
         Verdict::Allow(because) => because.as_str().to_owned(),
+        Verdict::Block(reason) if entry.why.is_some() => {
+            let summary = entry.why.as_ref().map_or("", |why| why.summary.as_str());
+            // The line's second word says it already.
+            let summary = summary.strip_prefix("Blocked: ").unwrap_or(summary);
+            format!("{}: {summary}", reason.as_str())
+        }
         Verdict::Block(reason) => {
             let isolating: Vec<_> = entry.isolated_by().iter().map(name).collect();
             if isolating.is_empty() {

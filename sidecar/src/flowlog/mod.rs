@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use sidewall::flow::Millis;
 use sidewall::policy::allow_list::ObjectRef;
+use sidewall::policy::selector::Labels;
 use sidewall::record::FlowRecord;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
@@ -127,7 +128,7 @@ impl FlowLog {
     fn new(sources: Sources, format: Format, rate: u32) -> Self {
         let own = Arc::new(PodIdentity {
             pod: sources.pod.clone(),
-            labels: Vec::new(),
+            labels: Labels::new(),
             workload: None,
             node: sources.node.clone(),
         });
@@ -188,6 +189,7 @@ impl FlowLog {
         }
         let names = Names {
             directory: &self.sources.directory,
+            options: self.sources.published.options(),
             own: &self.own,
         };
         let list = self.sources.published.list(record.generation);

@@ -183,7 +183,7 @@ fn for_people_a_line_is_short() {
         FlowRecord {
             kind: RecordKind::Revoked,
             verdict: Verdict::Block(Reason::PolicyChanged),
-            ..of_generation_1(allowed())
+            ..of_generation_1(blocked(40_001))
         },
         of_generation_1(ended()),
     ]));

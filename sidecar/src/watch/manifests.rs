@@ -46,7 +46,7 @@ pub async fn manifests(directory: PathBuf, outlets: Outlets) {
                     continue;
                 }
                 let at = Instant::now();
-                match now.as_ref().map_err(Clone::clone).and_then(|files| load(files)) {
+                match now.as_ref().map_err(Clone::clone).and_then(load) {
                     Ok(mut items) => {
                         complete(&mut items, &outlets);
                         index.replace(items, at);
