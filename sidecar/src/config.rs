@@ -4,12 +4,17 @@
 //! file is opened and no name is resolved here: what is asked for may still turn out impossible,
 //! and then the part that tried says so. [`Config`]'s `Display` is the block printed at start.
 
+mod args;
+mod words;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Parser;
 use sidewall::policy::allow_list::ObjectRef;
+
+pub use self::args::Args;
+pub use self::words::{FlowLogFormat, Mode, OnBlock, ServiceMixed, Steering};
 
 /// The admin port: /livez, /readyz, /metrics, /policy and /flows.
 pub const ADMIN_PORT: u16 = 4391;
@@ -21,128 +26,6 @@ const INTERFACE_NAME_MAX: usize = 15;
 /// Flow tables smaller than this cannot carry a pod's own DNS traffic, larger ones than this
 /// would take gigabytes.
 const FLOW_TABLE_RANGE: std::ops::RangeInclusive<usize> = 64..=4_194_304;
-
-/// The command line and its environment twins, as typed.
-#[derive(Debug, Clone, Parser)]
-#[command(
-    name = "sidewall-sidecar",
-    version,
-    about = "Enforces Kubernetes NetworkPolicies for the pod it runs in",
-    long_about = "Enforces Kubernetes NetworkPolicies for the pod it runs in, and says of every \
-                  connection who allowed it or who blocked it and why.\n\n\
-                  The flow log goes to stdout, the program's own log to stderr.\n\
-                  Exit codes: 0 stopped as asked, 1 could not start or failed, 2 wrong usage.\n\
-                  Whatever the exit code, the pod stays closed until a sidecar runs again."
-)]
-pub struct Args {
-    /// The namespace of the pod to guard (downward API: metadata.namespace)
-    #[arg(long, env = "POD_NAMESPACE")]
-    pub pod_namespace: Option<String>,
-
-    /// The name of the pod to guard (downward API: metadata.name)
-    #[arg(long, env = "POD_NAME")]
-    pub pod_name: Option<String>,
-
-    /// The node's name, for the flow log (downward API: spec.nodeName); else what the API says
-    #[arg(long, env = "NODE_NAME")]
-    pub node_name: Option<String>,
-
-    /// The pod's network interface
-    #[arg(long, env = "SIDEWALL_INTERFACE", default_value = "eth0")]
-    pub interface: String,
-
-    /// enforce: block what is not allowed; audit: let it pass and log it. The annotation
-    /// sidewall.dev/mode of the pod, or else of its namespace, goes before this
-    #[arg(
-        long,
-        env = "SIDEWALL_MODE",
-        default_value = "enforce",
-        value_name = "enforce|audit"
-    )]
-    pub mode: String,
-
-    /// reject: answer the own pod with a TCP reset or ICMP "administratively prohibited", and the
-    /// network with silence; drop: answer nobody
-    #[arg(
-        long,
-        env = "SIDEWALL_ON_BLOCK",
-        default_value = "reject",
-        value_name = "reject|drop"
-    )]
-    pub on_block: String,
-
-    /// How packets get to the sidecar
-    #[arg(
-        long,
-        env = "SIDEWALL_STEERING",
-        default_value = "auto",
-        value_name = "auto|tc"
-    )]
-    pub steering: String,
-
-    /// A Service some of whose endpoints are allowed: block all of it, or allow all of it
-    #[arg(
-        long,
-        env = "SIDEWALL_SERVICE_MIXED",
-        default_value = "block",
-        value_name = "allow|block"
-    )]
-    pub service_mixed: String,
-
-    /// Read policies, pods, namespaces and services from the YAML files of this directory, and
-    /// again when they change, instead of from an API server
-    #[arg(long, env = "SIDEWALL_MANIFESTS", value_name = "DIR")]
-    pub manifests: Option<PathBuf>,
-
-    /// The kubeconfig of the API server; without it, the pod's own service account
-    #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
-
-    /// The flow log on stdout; auto: human on a terminal, else json
-    #[arg(
-        long,
-        env = "SIDEWALL_FLOW_LOG",
-        default_value = "auto",
-        value_name = "json|human|auto|none"
-    )]
-    pub flow_log: String,
-
-    /// At most this many flow log lines a second; what is left out is counted in a line of its own
-    #[arg(
-        long,
-        env = "SIDEWALL_FLOW_LOG_RATE",
-        default_value = "1000",
-        value_name = "LINES"
-    )]
-    pub flow_log_rate: String,
-
-    /// Where /livez, /readyz, /metrics, /policy and /flows listen, or none
-    #[arg(
-        long,
-        env = "SIDEWALL_ADMIN_ADDR",
-        default_value = "0.0.0.0:4391",
-        value_name = "ADDR:PORT|none"
-    )]
-    pub admin_addr: String,
-
-    /// How many flows are remembered at once; more are blocked until others end
-    #[arg(
-        long,
-        env = "SIDEWALL_FLOW_TABLE_SIZE",
-        default_value = "65536",
-        value_name = "FLOWS"
-    )]
-    pub flow_table_size: String,
-
-    /// error, warn, info, debug, trace, or a filter such as "info,sidewall_sidecar=debug"
-    #[arg(
-        long,
-        env = "SIDEWALL_LOG_LEVEL",
-        default_value = "info",
-        value_name = "LEVEL"
-    )]
-    pub log_level: String,
-}
 
 /// What the sidecar does, validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,100 +68,6 @@ pub enum Source {
         /// The kubeconfig; `None`: the service account.
         kubeconfig: Option<PathBuf>,
     },
-}
-
-/// Defines an enum of words: its spelling, and how it is read.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $name {
-            $($(#[$variant_doc])* $variant),+
-        }
-
-        impl $name {
-            /// Every spelling, in order.
-            pub const WORDS: &'static [&'static str] = &[$($word),+];
-
-            /// The spelling.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $word),+
-                }
-            }
-
-            /// Reads the spelling.
-            #[must_use]
-            pub fn from_word(word: &str) -> Option<Self> {
-                match word {
-                    $($word => Some(Self::$variant),)+
-                    _ => None,
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-    };
-}
-
-words! {
-    /// Whether what is not allowed is blocked or only logged.
-    Mode {
-        /// It is blocked.
-        Enforce = "enforce",
-        /// It passes, and is logged with verdict AUDIT.
-        Audit = "audit",
-    }
-}
-
-words! {
-    /// How a blocked packet is answered.
-    OnBlock {
-        /// The own pod gets a TCP reset or ICMP "administratively prohibited", so that the
-        /// application fails at once; the network gets silence.
-        Reject = "reject",
-        /// Nobody gets an answer.
-        Drop = "drop",
-    }
-}
-
-words! {
-    /// How packets get to the sidecar.
-    Steering {
-        /// The best that is possible here.
-        Auto = "auto",
-        /// Plain tc filters.
-        Tc = "tc",
-    }
-}
-
-words! {
-    /// What holds for a Service some of whose endpoints are allowed.
-    ServiceMixed {
-        /// All of it passes.
-        Allow = "allow",
-        /// All of it is blocked.
-        Block = "block",
-    }
-}
-
-words! {
-    /// The flow log's format.
-    FlowLogFormat {
-        /// One JSON object a line, in Hubble's schema.
-        Json = "json",
-        /// One short line for people.
-        Human = "human",
-        /// Human on a terminal, else JSON.
-        Auto = "auto",
-        /// No flow log.
-        None = "none",
-    }
 }
 
 /// Everything that is wrong with the command line, one sentence each.
@@ -499,5 +288,4 @@ impl fmt::Display for Config {
 }
 
 #[cfg(test)]
-#[path = "config_tests.rs"]
 mod tests;

@@ -1,0 +1,128 @@
+//! The command line and its environment twins, as typed. What the words mean is checked in
+//! [`super::Config`].
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// The command line and its environment twins, as typed.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "sidewall-sidecar",
+    version,
+    about = "Enforces Kubernetes NetworkPolicies for the pod it runs in",
+    long_about = "Enforces Kubernetes NetworkPolicies for the pod it runs in, and says of every \
+                  connection who allowed it or who blocked it and why.\n\n\
+                  The flow log goes to stdout, the program's own log to stderr.\n\
+                  Exit codes: 0 stopped as asked, 1 could not start or failed, 2 wrong usage.\n\
+                  Whatever the exit code, the pod stays closed until a sidecar runs again."
+)]
+pub struct Args {
+    /// The namespace of the pod to guard (downward API: metadata.namespace)
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub pod_namespace: Option<String>,
+
+    /// The name of the pod to guard (downward API: metadata.name)
+    #[arg(long, env = "POD_NAME")]
+    pub pod_name: Option<String>,
+
+    /// The node's name, for the flow log (downward API: spec.nodeName); else what the API says
+    #[arg(long, env = "NODE_NAME")]
+    pub node_name: Option<String>,
+
+    /// The pod's network interface
+    #[arg(long, env = "SIDEWALL_INTERFACE", default_value = "eth0")]
+    pub interface: String,
+
+    /// enforce: block what is not allowed; audit: let it pass and log it. The annotation
+    /// sidewall.dev/mode of the pod, or else of its namespace, goes before this
+    #[arg(
+        long,
+        env = "SIDEWALL_MODE",
+        default_value = "enforce",
+        value_name = "enforce|audit"
+    )]
+    pub mode: String,
+
+    /// reject: answer the own pod with a TCP reset or ICMP "administratively prohibited", and the
+    /// network with silence; drop: answer nobody
+    #[arg(
+        long,
+        env = "SIDEWALL_ON_BLOCK",
+        default_value = "reject",
+        value_name = "reject|drop"
+    )]
+    pub on_block: String,
+
+    /// How packets get to the sidecar
+    #[arg(
+        long,
+        env = "SIDEWALL_STEERING",
+        default_value = "auto",
+        value_name = "auto|tc"
+    )]
+    pub steering: String,
+
+    /// A Service some of whose endpoints are allowed: block all of it, or allow all of it
+    #[arg(
+        long,
+        env = "SIDEWALL_SERVICE_MIXED",
+        default_value = "block",
+        value_name = "allow|block"
+    )]
+    pub service_mixed: String,
+
+    /// Read policies, pods, namespaces and services from the YAML files of this directory, and
+    /// again when they change, instead of from an API server
+    #[arg(long, env = "SIDEWALL_MANIFESTS", value_name = "DIR")]
+    pub manifests: Option<PathBuf>,
+
+    /// The kubeconfig of the API server; without it, the pod's own service account
+    #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// The flow log on stdout; auto: human on a terminal, else json
+    #[arg(
+        long,
+        env = "SIDEWALL_FLOW_LOG",
+        default_value = "auto",
+        value_name = "json|human|auto|none"
+    )]
+    pub flow_log: String,
+
+    /// At most this many flow log lines a second; what is left out is counted in a line of its own
+    #[arg(
+        long,
+        env = "SIDEWALL_FLOW_LOG_RATE",
+        default_value = "1000",
+        value_name = "LINES"
+    )]
+    pub flow_log_rate: String,
+
+    /// Where /livez, /readyz, /metrics, /policy and /flows listen, or none
+    #[arg(
+        long,
+        env = "SIDEWALL_ADMIN_ADDR",
+        default_value = "0.0.0.0:4391",
+        value_name = "ADDR:PORT|none"
+    )]
+    pub admin_addr: String,
+
+    /// How many flows are remembered at once; more are blocked until others end
+    #[arg(
+        long,
+        env = "SIDEWALL_FLOW_TABLE_SIZE",
+        default_value = "65536",
+        value_name = "FLOWS"
+    )]
+    pub flow_table_size: String,
+
+    /// error, warn, info, debug, trace, or a filter such as "info,sidewall_sidecar=debug"
+    #[arg(
+        long,
+        env = "SIDEWALL_LOG_LEVEL",
+        default_value = "info",
+        value_name = "LEVEL"
+    )]
+    pub log_level: String,
+}
