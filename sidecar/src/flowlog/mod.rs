@@ -34,7 +34,7 @@ use self::rate::Rate;
 use self::repeats::Repeats;
 use crate::directory::{Directory, PodIdentity};
 use crate::metrics::Metrics;
-use crate::publish::Published;
+use crate::publish::{InForce, Published};
 use crate::shared::Shared;
 
 /// Counts and suppressed lines are looked for this often.
@@ -118,6 +118,8 @@ struct FlowLog {
     format: Format,
     repeats: Repeats,
     rate: Rate,
+    /// The allow list whose rules the repeats were blocked by.
+    rules: Option<Arc<InForce>>,
     lost_told: u64,
     text: String,
     /// stdout has gone away; that is told once, and is no reason to stop filtering.
@@ -138,6 +140,7 @@ impl FlowLog {
             format,
             repeats: Repeats::default(),
             rate: Rate::new(rate),
+            rules: None,
             lost_told: 0,
             text: String::new(),
             broken: false,
@@ -147,8 +150,31 @@ impl FlowLog {
     /// One record.
     fn take(&mut self, record: &FlowRecord) {
         self.sources.metrics.flow(record);
+        self.notice_rules(record.at);
         if !matches!(self.format, Format::Silent) && self.repeats.tells(record) {
             self.line(*record, None, record.at);
+        }
+    }
+
+    /// When the rules have changed, a block is another answer than before, and is told again. Peers
+    /// that come and go change the allow list too, but not what it answers a flow that is blocked.
+    fn notice_rules(&mut self, now: Millis) {
+        let in_force = self.sources.published.in_force();
+        let generation = |rules: &Option<Arc<InForce>>| rules.as_ref().map(|r| r.generation);
+        if generation(&in_force) == generation(&self.rules) {
+            return;
+        }
+        let before = std::mem::replace(&mut self.rules, in_force);
+        let same = match (&before, &self.rules) {
+            (Some(before), Some(after)) => {
+                before.list.ingress == after.list.ingress && before.list.egress == after.list.egress
+            }
+            _ => false,
+        };
+        if !same {
+            for count in self.repeats.start_anew(now) {
+                self.line(count.last, Some(count.count), now);
+            }
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! A client whose connection is blocked retries for minutes: the kernel repeats the SYN, then the
 //! application dials again from another port. What makes two blocks the same is therefore
-//! everything but the port that the client picked. No clock here: the time comes in.
+//! everything but the port that the client picked. When the rules have changed the same block is
+//! another answer and gets a line again. No clock here: the time comes in.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -97,6 +98,13 @@ impl Repeats {
         self.take(|_| true, now)
     }
 
+    /// Everything that is not told yet; the next block of each flow is a line again.
+    pub(super) fn start_anew(&mut self, now: Millis) -> Vec<Count> {
+        let counts = self.rest(now);
+        self.blocked.clear();
+        counts
+    }
+
     fn take(&mut self, over: impl Fn(&Repeated) -> bool, now: Millis) -> Vec<Count> {
         let mut counts = Vec::new();
         self.blocked.retain(|_, repeated| {
@@ -187,6 +195,16 @@ mod tests {
         assert!(repeats.tells(&allowed()));
         assert!(repeats.tells(&allowed()));
         assert_eq!(repeats.rest(Millis(99_999)), []);
+    }
+
+    #[test]
+    fn after_a_new_start_the_count_so_far_is_told_and_the_next_block_is_a_line() {
+        let mut repeats = Repeats::default();
+        assert!(repeats.tells(&at(blocked(50_000), 0)));
+        assert!(!repeats.tells(&at(blocked(50_000), 10)));
+        let last = at(blocked(50_000), 10);
+        assert_eq!(repeats.start_anew(Millis(20)), [Count { last, count: 1 }]);
+        assert!(repeats.tells(&at(blocked(50_000), 30)));
     }
 
     #[test]
