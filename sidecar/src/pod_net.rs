@@ -159,24 +159,32 @@ async fn links(netlink: &Handle) -> Result<Vec<Link>, PodNetError> {
     Ok(messages.into_iter().map(link).collect())
 }
 
-/// Network plugins leave their bridges and tunnels in the node's own namespace; a pod has none.
+/// Network plugins leave their bridges and tunnels in the node's own namespace. Other ends of veth
+/// pairs alone tell a node too (kindnet has nothing else), unless it is Docker in a pod that made
+/// them.
 fn refuse_host_network(links: &[Link]) -> Result<(), PodNetError> {
-    const OF_NODES: [&str; 9] = [
+    const OF_PLUGINS: [&str; 8] = [
         "cni0",
-        "docker0",
         "flannel",
-        "kube-ipvs0",
         "kube-bridge",
+        "kube-ipvs0",
+        "nodelocaldns",
         "cilium_",
         "cali",
-        "nodelocaldns",
-        "veth",
+        "antrea-",
     ];
-    let names = links.iter().map(|link| &link.name);
-    let evidence: Vec<String> = names
-        .filter(|name| OF_NODES.iter().any(|known| name.starts_with(known)))
-        .cloned()
-        .collect();
+    const OF_PAIRS: &str = "veth";
+    const OF_DOCKER: &str = "docker0";
+    let of = |known: &'static str| {
+        links
+            .iter()
+            .map(|link| &link.name)
+            .filter(move |name| name.starts_with(known))
+    };
+    let mut evidence: Vec<String> = OF_PLUGINS.into_iter().flat_map(of).cloned().collect();
+    if of(OF_DOCKER).next().is_none() {
+        evidence.extend(of(OF_PAIRS).cloned());
+    }
     if evidence.is_empty() {
         Ok(())
     } else {
@@ -280,6 +288,12 @@ mod tests {
         let error = refuse_host_network(&node).unwrap_err();
         assert!(error.to_string().contains("hostNetwork"), "{error}");
         assert!(error.to_string().contains("cni0, veth12ab"), "{error}");
+    }
+
+    #[test]
+    fn a_pod_that_runs_docker_is_still_a_pod() {
+        assert!(refuse_host_network(&["lo", "eth0", "docker0", "veth12ab"].map(link)).is_ok());
+        assert!(refuse_host_network(&["lo", "eth0", "veth12ab"].map(link)).is_err());
     }
 
     #[test]
