@@ -6,9 +6,9 @@
 //! says goes to the device (pass or not), to counters (the verdict's index) and to the log (the
 //! record).
 //!
-//! Where to read on: [`gate`] (addresses, neighbour discovery), [`member`] (packets with a transport
-//! header), [`known`] (a known flow, and what a new policy does to it), [`related`] (fragments and
-//! errors), [`sweep`] (what happens between packets).
+//! Where to read on: `gate` (addresses, neighbour discovery), `member` (packets with a transport
+//! header), `known` (a known flow, and what a new policy does to it), `related` (fragments and
+//! errors), `sweep` (what happens between packets).
 
 mod case;
 mod gate;
@@ -38,7 +38,7 @@ use self::case::{Case, refuse};
 pub struct EngineConfig {
     /// The pod's addresses, of both families.
     pub addresses: Vec<IpAddr>,
-    /// How many flows may be known at a time. Some 200 bytes each are taken at the start.
+    /// How many flows may be known at a time. Some 300 bytes each are taken at the start.
     pub capacity: usize,
 }
 

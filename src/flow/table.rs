@@ -166,18 +166,6 @@ impl FlowTable {
         .is_some()
     }
 
-    /// Forgets flows that were silent for too long, and tells of each.
-    pub fn sweep(&self, now: Millis, ended: &mut impl FnMut(&FlowKey, &Flow)) {
-        let pressed = [Originator::Pod, Originator::Peer].map(|one| self.is_pressed(one));
-        self.retain(|key, flow| {
-            let expired = flow.is_expired(now, pressed[side(flow.originator)]);
-            if expired {
-                ended(key, flow);
-            }
-            !expired
-        });
-    }
-
     /// Goes through all flows, one shard at a time, and keeps those for which `keep` says so.
     /// `keep` must not use the table.
     pub fn retain(&self, mut keep: impl FnMut(&FlowKey, &mut Flow) -> bool) {
