@@ -42,7 +42,8 @@ impl Command {
     const fn needs_lab(&self) -> bool {
         match self {
             Self::Demo(_) => true,
-            Self::Conformance(_) | Self::Inject(_) | Self::Uninject(_) => false,
+            Self::Conformance(args) => args.lab,
+            Self::Inject(_) | Self::Uninject(_) => false,
         }
     }
 }
@@ -70,7 +71,7 @@ fn main() -> ExitCode {
     let answer = runtime.block_on(async {
         match cli.command {
             Command::Demo(args) => demo::run(args).await,
-            Command::Conformance(args) => conformance::run(&args),
+            Command::Conformance(args) => conformance::run(&args).await,
             Command::Inject(args) => inject::run(&args),
             Command::Uninject(args) => inject::run_uninject(&args),
         }

@@ -76,3 +76,13 @@ pub(crate) fn yaml(text: &str) {
         }
     }
 }
+
+/// A bar on standard error for work that takes more than a second; silent when that is no terminal.
+pub(crate) fn progress(total: usize, what: &str) -> indicatif::ProgressBar {
+    let style = indicatif::ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
+    let bar = indicatif::ProgressBar::new(total as u64).with_message(what.to_owned());
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

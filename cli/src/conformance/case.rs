@@ -47,7 +47,7 @@ pub(crate) struct Case {
 }
 
 /// A namespace.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(crate) struct CaseNamespace {
     name: String,
     #[serde(default, deserialize_with = "null_as_default")]
@@ -55,7 +55,7 @@ pub(crate) struct CaseNamespace {
 }
 
 /// A node.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(crate) struct CaseNode {
     name: String,
     #[serde(default)]
@@ -63,7 +63,7 @@ pub(crate) struct CaseNode {
 }
 
 /// A pod.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CasePod {
     namespace: String,
@@ -133,6 +133,23 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Case>> {
 }
 
 impl Case {
+    /// Whether another case has the same namespaces, nodes and pods.
+    pub(crate) fn same_cluster(&self, other: &Self) -> bool {
+        (&self.namespaces, &self.nodes, &self.pods)
+            == (&other.namespaces, &other.nodes, &other.pods)
+    }
+
+    /// Whether an end is a hostNetwork pod or a node's own address: what comes from there is the
+    /// node's traffic.
+    pub(crate) fn is_on_host(&self, end: &Endpoint) -> bool {
+        match end {
+            Endpoint::Pod(id) => self.pods.iter().any(|pod| {
+                pod.host_network && pod.namespace == id.namespace && pod.name == id.name
+            }),
+            Endpoint::Address(address) => self.nodes.iter().any(|node| node.ips.contains(address)),
+        }
+    }
+
     /// The namespaces as objects.
     pub(crate) fn namespace_objects(&self) -> impl Iterator<Item = core::Namespace> + '_ {
         self.namespaces.iter().map(|namespace| core::Namespace {

@@ -25,7 +25,7 @@ pub(super) struct Outcome {
     pub(super) cases: usize,
     pub(super) probes: usize,
     pub(super) agree: usize,
-    /// Probes of a pod's own address, which no policy sees.
+    /// Probes of a pod's own address, which no policy sees; in the lab also what it cannot make.
     pub(super) skipped: usize,
     pub(super) disagreements: Vec<Disagreement>,
 }

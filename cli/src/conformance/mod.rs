@@ -2,11 +2,13 @@
 //! held against this engine.
 //!
 //! A case goes the way that every policy goes: objects → index → allow list → look-up; and the
-//! explanation must say the same. [`case`] is the file format, [`evaluate`] the comparison,
-//! [`report`] what is printed.
+//! explanation must say the same. With `--lab` the cases are made of real pods and real connections.
+//! [`case`] is the file format, [`evaluate`] the comparison, [`live`] the same in the lab, [`report`]
+//! what is printed.
 
 pub(crate) mod case;
 mod evaluate;
+mod live;
 mod report;
 
 use std::path::PathBuf;
@@ -20,6 +22,9 @@ pub(crate) struct Args {
     /// Files of cases (.json or .json.gz).
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// With real pods and real connections, in a cluster in a box.
+    #[arg(long)]
+    pub(crate) lab: bool,
     /// How to print the result.
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Output,
@@ -36,13 +41,17 @@ pub(crate) enum Output {
 }
 
 /// Exit code 0: all agree; 1: some do not. An error (code 2) is a file that cannot be read.
-pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut outcomes = Vec::with_capacity(args.files.len());
     for file in &args.files {
         let cases = case::read(file)?;
         let mut outcome = Outcome::new(file.display().to_string());
-        for case in &cases {
-            evaluate::case(case, &mut outcome);
+        if args.lab {
+            live::run(&cases, &mut outcome).await?;
+        } else {
+            for case in &cases {
+                evaluate::case(case, &mut outcome);
+            }
         }
         if args.output == Output::Table {
             report::disagreements(&outcome);

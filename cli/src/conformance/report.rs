@@ -25,14 +25,7 @@ pub(super) fn disagreements(outcome: &Outcome) {
 pub(super) fn table(outcomes: &[Outcome]) {
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
-    table.set_header([
-        "file",
-        "cases",
-        "probes",
-        "agree",
-        "disagree",
-        "loopback (skipped)",
-    ]);
+    table.set_header(["file", "cases", "probes", "agree", "disagree", "skipped"]);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }

@@ -8,6 +8,7 @@ use futures::StreamExt as _;
 use serde_json::Value;
 use sidewall::net::{Direction, Protocol};
 use sidewall::policy::allow_list::ObjectRef;
+use sidewall::policy::explain::Explanation;
 use sidewall_lab::{Capture, FlowLine, Lab, Pod, Point};
 
 /// How long the log may lag behind the packet. It takes milliseconds; a busy machine gets more.
@@ -100,15 +101,21 @@ impl Watch {
 
     async fn find(&mut self, query: &FlowQuery) -> Option<Line> {
         while let Some(flow) = self.lines.next().await {
-            let line = Line {
-                pod: flow.pod.to_string(),
-                value: flow.flow,
-            };
+            let line = Line::from(flow);
             if line.answers(query) {
                 return Some(line);
             }
         }
         None
+    }
+}
+
+impl From<FlowLine> for Line {
+    fn from(line: FlowLine) -> Self {
+        Self {
+            pod: line.pod.to_string(),
+            value: line.flow,
+        }
     }
 }
 
@@ -152,12 +159,85 @@ impl Line {
             .collect()
     }
 
-    /// The explanation, as the sidecar gave it.
-    pub(crate) fn why(&self) -> Option<&Value> {
-        self.value
-            .get("why")
-            .or_else(|| self.value.pointer("/flow/why"))
-            .filter(|why| !why.is_null())
+    /// The sidecar's explanation in the core's own words, without its headline.
+    pub(crate) fn why(&self) -> Vec<String> {
+        match self.explanation() {
+            Some(explanation) => explanation
+                .to_string()
+                .lines()
+                .skip(1)
+                .map(str::to_owned)
+                .collect(),
+            // A very long explanation is logged as its sentence only.
+            None => self
+                .value
+                .pointer("/why/summary")
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    /// The log does not repeat in `why` what `flow` says; here the two are one again.
+    fn explanation(&self) -> Option<Explanation> {
+        let mut why = self.value.get("why")?.clone();
+        let fields = why.as_object_mut()?;
+        let (namespace, name) = self.pod.split_once('/')?;
+        let (protocol, l4) = self.value.pointer("/flow/l4")?.as_object()?.iter().next()?;
+        let direction = self.direction();
+        let peer = if direction == "ingress" {
+            "/flow/IP/source"
+        } else {
+            "/flow/IP/destination"
+        };
+        fields.insert(
+            "pod".to_owned(),
+            serde_json::json!({"namespace": namespace, "name": name}),
+        );
+        fields.insert("direction".to_owned(), direction.as_str().into());
+        fields.insert("peer".to_owned(), self.text(peer).into());
+        fields.insert("protocol".to_owned(), protocol.as_str().into());
+        fields.insert(
+            "port".to_owned(),
+            l4.get("destination_port")
+                .cloned()
+                .unwrap_or_else(|| 0.into()),
+        );
+        serde_json::from_value(why).ok()
+    }
+
+    /// Who talks to whom, by name where there is one.
+    pub(crate) fn headline(&self) -> String {
+        let party = |side: &str| {
+            let name = self.text(&format!("/flow/{side}/pod_name"));
+            match name {
+                "" => self.text(&format!("/flow/IP/{side}")).to_owned(),
+                name => format!("{}/{name}", self.text(&format!("/flow/{side}/namespace"))),
+            }
+        };
+        let l4 = self
+            .value
+            .pointer("/flow/l4")
+            .and_then(Value::as_object)
+            .and_then(|l4| l4.iter().next());
+        let what = l4.map_or_else(String::new, |(protocol, ports)| {
+            match ports.get("destination_port") {
+                Some(port) => format!("{protocol} {port}"),
+                None => protocol.clone(),
+            }
+        });
+        format!("{} → {} {what}", party("source"), party("destination"))
+    }
+
+    /// `FORWARDED`, `DROPPED` or `AUDIT`.
+    pub(crate) fn verdict(&self) -> &str {
+        self.text("/flow/verdict")
+    }
+
+    /// `new`, `end` or `revoked`; nothing in lines that tell of no flow.
+    pub(crate) fn kind(&self) -> &str {
+        self.text("/sidewall/kind")
     }
 
     fn text(&self, pointer: &str) -> &str {
@@ -166,12 +246,4 @@ impl Line {
             .and_then(Value::as_str)
             .unwrap_or_default()
     }
-}
-
-/// The explanation's own plain text, line by line.
-pub(crate) fn why_lines(why: &Value) -> Vec<String> {
-    why.get("summary")
-        .and_then(Value::as_str)
-        .map(|s| s.lines().map(str::to_owned).collect())
-        .unwrap_or_default()
 }

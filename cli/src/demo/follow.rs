@@ -6,6 +6,7 @@ use anyhow::Context;
 use futures::StreamExt as _;
 use sidewall_lab::Lab;
 
+use super::evidence::Line;
 use crate::story::Story;
 use crate::ui;
 
@@ -55,7 +56,7 @@ pub(crate) async fn stay(lab: &Lab, story: &Story) -> anyhow::Result<ExitCode> {
     loop {
         tokio::select! {
             line = lines.next() => match line {
-                Some(line) => show(&line),
+                Some(line) => show(&Line::from(line)),
                 None => break,
             },
             caught = &mut interrupted => {
@@ -84,30 +85,23 @@ fn hints(lab: &Lab, story: &Story) -> Vec<String> {
     hints
 }
 
-fn show(line: &sidewall_lab::FlowLine) {
-    let text = |pointer: &str| {
-        line.flow
-            .pointer(pointer)
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or("-")
+fn show(line: &Line) {
+    let (style, word) = match (line.kind(), line.verdict()) {
+        ("end", _) => (ui::FAINT, "end"),
+        (_, "FORWARDED") => (ui::GOOD, "allow"),
+        (_, "DROPPED") => (ui::BAD, "block"),
+        (_, "AUDIT") => (ui::WARN, "audit"),
+        _ => return,
     };
-    let verdict = text("/flow/verdict");
-    let style = match verdict {
-        "FORWARDED" => ui::GOOD,
-        "DROPPED" => ui::BAD,
-        _ => ui::WARN,
-    };
+    let at = ui::paint(ui::FAINT, format!("at {} ({})", line.pod, line.direction()));
     ui::line(format!(
-        "{} {:<28} {}",
-        ui::paint(style, format!("{verdict:<9}")),
-        line.pod,
-        text("/flow/Summary")
+        "{} {}  {at}",
+        ui::paint(style, format!("{word:<5}")),
+        line.headline()
     ));
-    if verdict != "FORWARDED"
-        && let Some(why) = line.flow.get("why")
-    {
-        for text in super::evidence::why_lines(why) {
-            ui::line(format!("          {}", ui::paint(ui::FAINT, text)));
+    if word == "block" || word == "audit" {
+        for text in line.why() {
+            ui::line(format!("        {}", ui::paint(ui::FAINT, text)));
         }
     }
 }

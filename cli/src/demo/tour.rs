@@ -116,10 +116,8 @@ fn show(probe: &Probe, report: &Report) {
             line.pod,
             line.direction()
         ));
-        if let Some(why) = line.why() {
-            for text in super::evidence::why_lines(why) {
-                ui::line(format!("    {}", ui::paint(ui::FAINT, text)));
-            }
+        for text in line.why() {
+            ui::line(format!("    {}", ui::paint(ui::FAINT, text)));
         }
     }
     if let (Expect::Block, Some(packets)) = (probe.expect, &report.evidence.packets) {
