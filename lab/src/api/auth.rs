@@ -43,7 +43,10 @@ impl User {
     pub fn admin(name: &str) -> User {
         User {
             name: name.to_owned(),
-            groups: vec!["system:masters".to_owned(), "system:authenticated".to_owned()],
+            groups: vec![
+                "system:masters".to_owned(),
+                "system:authenticated".to_owned(),
+            ],
             rules: None,
         }
     }
@@ -155,13 +158,21 @@ impl Credentials {
     }
 
     pub(crate) fn add_certificate(&self, der: &[u8], user: User) {
-        let mut known = self.certificates.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self
+            .certificates
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         known.insert(der.to_owned(), user);
     }
 
     /// Who sent this? `certificate` was verified against the server's CA by the handshake. Without
     /// TLS there are no credentials worth the name, and whoever reaches the port is admin.
-    pub(crate) fn who(&self, headers: &HeaderMap, certificate: Option<&[u8]>, tls: bool) -> Result<User, ApiError> {
+    pub(crate) fn who(
+        &self,
+        headers: &HeaderMap,
+        certificate: Option<&[u8]>,
+        tls: bool,
+    ) -> Result<User, ApiError> {
         if let Some(header) = headers.get(AUTHORIZATION) {
             let token = header.to_str().ok().and_then(|h| h.strip_prefix("Bearer "));
             let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
@@ -170,7 +181,10 @@ impl Credentials {
                 .ok_or_else(ApiError::unauthorized);
         }
         if let Some(der) = certificate {
-            let known = self.certificates.read().unwrap_or_else(PoisonError::into_inner);
+            let known = self
+                .certificates
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
             return known.get(der).cloned().ok_or_else(ApiError::unauthorized);
         }
         if tls {

@@ -21,9 +21,24 @@ const VERBS: [&str; 8] = [
 
 /// Kinds that are asked and not stored: group, plural, singular, kind.
 pub(crate) const REVIEWS: [(&str, &str, &str, &str); 3] = [
-    ("authentication.k8s.io", "selfsubjectreviews", "selfsubjectreview", "SelfSubjectReview"),
-    ("authorization.k8s.io", "selfsubjectaccessreviews", "selfsubjectaccessreview", "SelfSubjectAccessReview"),
-    ("authorization.k8s.io", "selfsubjectrulesreviews", "selfsubjectrulesreview", "SelfSubjectRulesReview"),
+    (
+        "authentication.k8s.io",
+        "selfsubjectreviews",
+        "selfsubjectreview",
+        "SelfSubjectReview",
+    ),
+    (
+        "authorization.k8s.io",
+        "selfsubjectaccessreviews",
+        "selfsubjectaccessreview",
+        "SelfSubjectAccessReview",
+    ),
+    (
+        "authorization.k8s.io",
+        "selfsubjectrulesreviews",
+        "selfsubjectrulesreview",
+        "SelfSubjectRulesReview",
+    ),
 ];
 
 pub(crate) fn version() -> Value {
@@ -47,7 +62,11 @@ pub(crate) fn core_versions() -> Value {
 
 /// `/apis`
 pub(crate) fn groups() -> Value {
-    let groups: Vec<Value> = GROUPS.iter().filter(|g| !g.is_empty()).map(|g| group_entry(g)).collect();
+    let groups: Vec<Value> = GROUPS
+        .iter()
+        .filter(|g| !g.is_empty())
+        .map(|g| group_entry(g))
+        .collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
@@ -81,7 +100,10 @@ pub(crate) fn resources(group: &str) -> Option<Value> {
             "kind": kind.kind,
             "verbs": VERBS,
         });
-        for (field, values) in [("shortNames", kind.short_names), ("categories", kind.categories)] {
+        for (field, values) in [
+            ("shortNames", kind.short_names),
+            ("categories", kind.categories),
+        ] {
             if !values.is_empty() {
                 entry[field] = json!(values);
             }
@@ -102,8 +124,14 @@ pub(crate) fn resources(group: &str) -> Option<Value> {
             "name": plural, "singularName": singular, "namespaced": false, "kind": kind, "verbs": ["create"],
         }));
     }
-    let version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
-    Some(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": list}))
+    let version = if group.is_empty() {
+        "v1".to_owned()
+    } else {
+        format!("{group}/v1")
+    };
+    Some(
+        json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": list}),
+    )
 }
 
 /// The aggregated form of `/api` (the core group) or `/apis` (all others).
@@ -163,6 +191,8 @@ fn kinds(group: &str) -> impl Iterator<Item = &'static Kind> {
     KINDS.iter().filter(move |k| k.group == group)
 }
 
-fn reviews(group: &str) -> impl Iterator<Item = (&'static str, &'static str, &'static str, &'static str)> {
+fn reviews(
+    group: &str,
+) -> impl Iterator<Item = (&'static str, &'static str, &'static str, &'static str)> {
     REVIEWS.iter().copied().filter(move |(g, ..)| *g == group)
 }

@@ -47,7 +47,9 @@ impl Form {
             match (wanted, version) {
                 ("", _) => return Ok(Form::Whole),
                 ("Table", "v1") => return Ok(Form::Table(include)),
-                ("PartialObjectMetadata" | "PartialObjectMetadataList", "v1") => return Ok(Form::Metadata),
+                ("PartialObjectMetadata" | "PartialObjectMetadataList", "v1") => {
+                    return Ok(Form::Metadata);
+                }
                 _ => {}
             }
         }
@@ -59,9 +61,15 @@ impl Form {
         match self {
             Form::Whole => object.bytes().clone(),
             Form::Metadata => Bytes::from(metadata(&object.value).to_string()),
-            Form::Table(include) => {
-                Bytes::from(table::render(kind, std::iter::once(&object.value), &object.version.to_string(), include).to_string())
-            }
+            Form::Table(include) => Bytes::from(
+                table::render(
+                    kind,
+                    std::iter::once(&object.value),
+                    &object.version.to_string(),
+                    include,
+                )
+                .to_string(),
+            ),
         }
     }
 
@@ -71,8 +79,11 @@ impl Form {
             Form::Whole => Bytes::from(value.to_string()),
             Form::Metadata => Bytes::from(metadata(value).to_string()),
             Form::Table(_) => {
-                let version = value["metadata"]["resourceVersion"].as_str().unwrap_or_default();
-                let mut empty = table::render(kind, std::iter::empty(), version, table::Include::None);
+                let version = value["metadata"]["resourceVersion"]
+                    .as_str()
+                    .unwrap_or_default();
+                let mut empty =
+                    table::render(kind, std::iter::empty(), version, table::Include::None);
                 empty["metadata"] = value["metadata"].clone();
                 Bytes::from(empty.to_string())
             }

@@ -49,12 +49,21 @@ impl ApiError {
     }
 
     pub(crate) fn not_found(kind: &Kind, name: &str) -> Self {
-        Self::new(404, "NotFound", format!("{} {name:?} not found", kind.resource())).about(kind, name)
+        Self::new(
+            404,
+            "NotFound",
+            format!("{} {name:?} not found", kind.resource()),
+        )
+        .about(kind, name)
     }
 
     /// The path leads nowhere: a resource or version that is not served.
     pub(crate) fn no_such_resource() -> Self {
-        let mut e = Self::new(404, "NotFound", "the server could not find the requested resource");
+        let mut e = Self::new(
+            404,
+            "NotFound",
+            "the server could not find the requested resource",
+        );
         e.details = Some(Box::new(json!({})));
         e
     }
@@ -65,7 +74,10 @@ impl ApiError {
     }
 
     pub(crate) fn conflict(kind: &Kind, name: &str, why: &str) -> Self {
-        let message = format!("Operation cannot be fulfilled on {} {name:?}: {why}", kind.resource());
+        let message = format!(
+            "Operation cannot be fulfilled on {} {name:?}: {why}",
+            kind.resource()
+        );
         Self::new(409, "Conflict", message).about(kind, name)
     }
 
@@ -129,7 +141,11 @@ impl ApiError {
     }
 
     pub(crate) fn internal(message: impl std::fmt::Display) -> Self {
-        Self::new(500, "InternalError", format!("Internal error occurred: {message}"))
+        Self::new(
+            500,
+            "InternalError",
+            format!("Internal error occurred: {message}"),
+        )
     }
 
     pub(crate) fn too_many_requests(retry_after: u32) -> Self {

@@ -95,7 +95,8 @@ impl Faults {
     pub(crate) fn meet(&self, resource: &str, verb: &str) -> Option<Fault> {
         let mut plans = self.plans();
         let at = plans.iter().position(|p| {
-            (p.resource == "*" || p.resource == resource) && p.verb.as_deref().is_none_or(|v| v == verb)
+            (p.resource == "*" || p.resource == resource)
+                && p.verb.as_deref().is_none_or(|v| v == verb)
         })?;
         let fault = plans[at].fault.clone();
         if let Some(left) = &mut plans[at].left {

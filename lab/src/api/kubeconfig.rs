@@ -19,7 +19,12 @@ pub(crate) enum Credential<'a> {
 }
 
 /// Writes the file, readable by its owner only. JSON, which is YAML.
-pub(crate) fn write(path: &Path, server: &str, ca_pem: Option<&str>, credential: &Credential<'_>) -> Result<()> {
+pub(crate) fn write(
+    path: &Path,
+    server: &str,
+    ca_pem: Option<&str>,
+    credential: &Credential<'_>,
+) -> Result<()> {
     let mut cluster = json!({ "server": server });
     if let Some(ca) = ca_pem {
         cluster["certificate-authority-data"] = json!(BASE64_STANDARD.encode(ca));

@@ -42,15 +42,15 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use self::auth::Credentials;
 pub use self::auth::{Rule, User};
 pub use self::errors::ApiError;
 pub use self::faults::{Fault, Faults};
 pub use self::kinds::{KINDS, Kind};
-pub use self::store::Store;
-use self::auth::Credentials;
 use self::kubeconfig::Credential;
 use self::routes::Shared;
 use self::store::Settings;
+pub use self::store::Store;
 use self::tls::Authority;
 
 /// How the server is to be.
@@ -104,7 +104,8 @@ pub struct ApiServer {
 impl ApiServer {
     /// Binds an address and serves; port 0 takes a free one.
     pub async fn start(listen: SocketAddr, options: Options) -> Result<ApiServer> {
-        let listener = TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
+        let listener =
+            TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
         Self::start_on(listener, options).await
     }
 
@@ -147,7 +148,13 @@ impl ApiServer {
         });
         let stop = CancellationToken::new();
         let app = routes::router(shared.clone());
-        let task = tokio::spawn(serve::run(listener, acceptor, app, faults.away(), stop.clone()));
+        let task = tokio::spawn(serve::run(
+            listener,
+            acceptor,
+            app,
+            faults.away(),
+            stop.clone(),
+        ));
         Ok(ApiServer {
             address,
             authority,
@@ -180,16 +187,28 @@ impl ApiServer {
         };
         let user = User::admin("kubernetes-admin");
         let identity = authority.client(&user.name, &user.groups)?;
-        self.shared.credentials.add_certificate(&identity.certificate, user);
+        self.shared
+            .credentials
+            .add_certificate(&identity.certificate, user);
         let credential = Credential::Certificate(&identity);
-        kubeconfig::write(path, &self.url_at(server), Some(&authority.pem()), &credential)
+        kubeconfig::write(
+            path,
+            &self.url_at(server),
+            Some(&authority.pem()),
+            &credential,
+        )
     }
 
     /// Writes a kubeconfig with a bearer token, which from now on stands for `user`.
     pub fn kubeconfig_for(&self, path: &Path, server: &str, token: &str, user: User) -> Result<()> {
         self.add_token(token, user);
         let ca = self.ca_pem();
-        kubeconfig::write(path, &self.url_at(server), ca.as_deref(), &Credential::Token(token))
+        kubeconfig::write(
+            path,
+            &self.url_at(server),
+            ca.as_deref(),
+            &Credential::Token(token),
+        )
     }
 
     /// Lets a bearer token stand for a user, or changes what it may.
@@ -217,7 +236,11 @@ impl ApiServer {
     }
 
     fn url_at(&self, server: &str) -> String {
-        let scheme = if self.authority.is_some() { "https" } else { "http" };
+        let scheme = if self.authority.is_some() {
+            "https"
+        } else {
+            "http"
+        };
         format!("{scheme}://{server}")
     }
 }

@@ -32,17 +32,31 @@ pub(crate) fn document(path: &str) -> Option<Value> {
             true => format!("/{path}/namespaces/{{namespace}}/{}", kind.plural),
             false => format!("/{path}/{}", kind.plural),
         };
-        paths.insert(base.clone(), operations(kind, &[("get", "list"), ("post", "post")]));
+        paths.insert(
+            base.clone(),
+            operations(kind, &[("get", "list"), ("post", "post")]),
+        );
         paths.insert(
             format!("{base}/{{name}}"),
-            operations(kind, &[("get", "get"), ("put", "put"), ("patch", "patch"), ("delete", "delete")]),
+            operations(
+                kind,
+                &[
+                    ("get", "get"),
+                    ("put", "put"),
+                    ("patch", "patch"),
+                    ("delete", "delete"),
+                ],
+            ),
         );
         reach(kind.schema, &mut schemas);
     }
     // The reviews of this group, which are not stored kinds.
     for (name, definition) in schema::definitions() {
         let gvk = &definition["x-kubernetes-group-version-kind"];
-        if gvk.as_array().is_some_and(|all| all.iter().any(|g| g["group"] == *group)) {
+        if gvk
+            .as_array()
+            .is_some_and(|all| all.iter().any(|g| g["group"] == *group))
+        {
             reach(name, &mut schemas);
         }
     }
@@ -76,8 +90,11 @@ fn operations(kind: &Kind, verbs: &[(&str, &str)]) -> Value {
                 }}}},
             });
             if matches!(*action, "post" | "put" | "patch") {
-                operation["parameters"] =
-                    json!([parameter("dryRun"), parameter("fieldManager"), parameter("fieldValidation")]);
+                operation["parameters"] = json!([
+                    parameter("dryRun"),
+                    parameter("fieldManager"),
+                    parameter("fieldValidation")
+                ]);
             }
             ((*method).to_owned(), operation)
         })
@@ -102,7 +119,9 @@ fn follow(value: &Value, into: &mut Map<String, Value>) {
         Value::Object(map) => {
             for (key, inner) in map {
                 match inner.as_str().filter(|_| key == "$ref") {
-                    Some(reference) => reach(reference.trim_start_matches("#/components/schemas/"), into),
+                    Some(reference) => {
+                        reach(reference.trim_start_matches("#/components/schemas/"), into)
+                    }
                     None => follow(inner, into),
                 }
             }

@@ -68,7 +68,9 @@ impl Target {
     }
 
     pub(crate) fn name(&self) -> Result<&str, ApiError> {
-        self.name.as_deref().ok_or_else(ApiError::method_not_allowed)
+        self.name
+            .as_deref()
+            .ok_or_else(ApiError::method_not_allowed)
     }
 
     /// The namespace, empty for objects of the cluster.
@@ -83,7 +85,10 @@ pub(crate) struct Query(HashMap<String, String>);
 
 impl Query {
     pub(crate) fn parse(query: Option<&str>) -> Query {
-        let pairs = query.unwrap_or_default().split('&').filter(|p| !p.is_empty());
+        let pairs = query
+            .unwrap_or_default()
+            .split('&')
+            .filter(|p| !p.is_empty());
         Query(
             pairs
                 .map(|pair| {
@@ -96,7 +101,10 @@ impl Query {
 
     /// A parameter that was given and is not empty.
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key).map(String::as_str).filter(|v| !v.is_empty())
+        self.0
+            .get(key)
+            .map(String::as_str)
+            .filter(|v| !v.is_empty())
     }
 
     /// True for `1`, `true` and a bare key, as the API reads booleans.
@@ -109,8 +117,11 @@ impl Query {
     pub(crate) fn number(&self, key: &str) -> Result<Option<u64>, ApiError> {
         self.get(key)
             .map(|v| {
-                v.parse()
-                    .map_err(|_| ApiError::bad_request(format!("strconv.ParseInt: parsing {v:?}: invalid syntax")))
+                v.parse().map_err(|_| {
+                    ApiError::bad_request(format!(
+                        "strconv.ParseInt: parsing {v:?}: invalid syntax"
+                    ))
+                })
             })
             .transpose()
     }
@@ -167,29 +178,52 @@ mod tests {
     #[test]
     fn a_path_names_kind_namespace_name_and_subresource() {
         let t = parse(Method::PATCH, "/api/v1/namespaces/a/pods/b/status", "").unwrap();
-        assert_eq!((t.kind.plural, t.namespace(), t.verb), ("pods", "a", "patch"));
-        assert_eq!((t.name.as_deref(), t.subresource.as_deref()), (Some("b"), Some("status")));
+        assert_eq!(
+            (t.kind.plural, t.namespace(), t.verb),
+            ("pods", "a", "patch")
+        );
+        assert_eq!(
+            (t.name.as_deref(), t.subresource.as_deref()),
+            (Some("b"), Some("status"))
+        );
     }
 
     #[test]
     fn a_namespace_is_an_object_and_its_status_a_subresource() {
         let t = parse(Method::GET, "/api/v1/namespaces/a", "").unwrap();
-        assert_eq!((t.kind.plural, t.name.as_deref(), t.verb), ("namespaces", Some("a"), "get"));
+        assert_eq!(
+            (t.kind.plural, t.name.as_deref(), t.verb),
+            ("namespaces", Some("a"), "get")
+        );
         let t = parse(Method::PUT, "/api/v1/namespaces/a/finalize", "").unwrap();
-        assert_eq!((t.name.as_deref(), t.subresource.as_deref()), (Some("a"), Some("finalize")));
+        assert_eq!(
+            (t.name.as_deref(), t.subresource.as_deref()),
+            (Some("a"), Some("finalize"))
+        );
     }
 
     #[test]
     fn watch_is_a_verb_of_its_own() {
         let path = "/apis/networking.k8s.io/v1/networkpolicies";
         assert_eq!(parse(Method::GET, path, "watch=1").unwrap().verb, "watch");
-        assert_eq!(parse(Method::GET, path, "watch=false").unwrap().verb, "list");
-        assert_eq!(parse(Method::DELETE, path, "").unwrap().verb, "deletecollection");
+        assert_eq!(
+            parse(Method::GET, path, "watch=false").unwrap().verb,
+            "list"
+        );
+        assert_eq!(
+            parse(Method::DELETE, path, "").unwrap().verb,
+            "deletecollection"
+        );
     }
 
     #[test]
     fn unknown_kinds_and_groups_lead_nowhere() {
-        for path in ["/api/v1/widgets", "/apis/apps/v1/pods", "/api/v2/pods", "/metrics"] {
+        for path in [
+            "/api/v1/widgets",
+            "/apis/apps/v1/pods",
+            "/api/v2/pods",
+            "/metrics",
+        ] {
             assert!(parse(Method::GET, path, "").is_none(), "{path}");
         }
     }

@@ -46,7 +46,8 @@ impl Selector {
 
     /// Selects by name too: how one object is watched.
     pub(crate) fn restrict_to(&mut self, name: &str) {
-        self.fields.push(("metadata.name".to_owned(), true, name.to_owned()));
+        self.fields
+            .push(("metadata.name".to_owned(), true, name.to_owned()));
     }
 
     pub(crate) fn is_everything(&self) -> bool {
@@ -64,7 +65,9 @@ impl Selector {
 
 impl Requirement {
     fn matches(&self, object: &Value) -> bool {
-        let value = object["metadata"]["labels"].get(&self.key).and_then(Value::as_str);
+        let value = object["metadata"]["labels"]
+            .get(&self.key)
+            .and_then(Value::as_str);
         match (&self.test, value) {
             (Test::In(set), Some(v)) => set.iter().any(|s| s == v),
             (Test::In(_), None) => false,
@@ -129,7 +132,9 @@ fn parse_fields(kind: &Kind, text: &str) -> Result<Vec<(String, bool, String)>, 
                     "invalid field selector: can't understand '{term}'"
                 )));
             };
-            if !matches!(key, "metadata.name" | "metadata.namespace") && !supported(kind).contains(&key) {
+            if !matches!(key, "metadata.name" | "metadata.namespace")
+                && !supported(kind).contains(&key)
+            {
                 return Err(refuse(format!("field label not supported: {key}")));
             }
             Ok((key.to_owned(), equal, value.to_owned()))
@@ -139,14 +144,20 @@ fn parse_fields(kind: &Kind, text: &str) -> Result<Vec<(String, bool, String)>, 
 
 fn field(object: &Value, path: &str) -> String {
     // An event's source is selected by its component.
-    let path = if path == "source" { "source.component" } else { path };
+    let path = if path == "source" {
+        "source.component"
+    } else {
+        path
+    };
     let mut value = object;
     for step in path.split('.') {
         value = &value[step];
     }
     match value {
         Value::String(s) => s.clone(),
-        Value::Null if matches!(path, "spec.unschedulable" | "spec.hostNetwork") => "false".to_owned(),
+        Value::Null if matches!(path, "spec.unschedulable" | "spec.hostNetwork") => {
+            "false".to_owned()
+        }
         Value::Null => String::new(),
         other => other.to_string(),
     }
@@ -173,7 +184,10 @@ fn parse_labels(text: &str) -> Result<Vec<Requirement>, String> {
 fn parse_requirement(term: &str) -> Result<Requirement, String> {
     let make = |key: &str, test: Test| {
         let key = key.trim();
-        if let Some(why) = super::validate::names::qualified_name(key).into_iter().next() {
+        if let Some(why) = super::validate::names::qualified_name(key)
+            .into_iter()
+            .next()
+        {
             return Err(format!("key: Invalid value: {key:?}: {why}"));
         }
         Ok(Requirement {
@@ -195,7 +209,9 @@ fn parse_requirement(term: &str) -> Result<Requirement, String> {
         } else if let Some(key) = head.strip_suffix(" in") {
             make(key, Test::In(values))
         } else {
-            Err(format!("found '{term}', expected: in, notin, =, ==, !=, gt, lt"))
+            Err(format!(
+                "found '{term}', expected: in, notin, =, ==, !=, gt, lt"
+            ))
         };
     }
     if let Some((key, value)) = term.split_once("!=") {
@@ -219,7 +235,9 @@ mod tests {
             "metadata": {"name": "a", "namespace": "n", "labels": {"app": "web", "tier": "front"}},
             "spec": {"nodeName": "node1"}, "status": {"phase": "Running"}
         });
-        Selector::from_query(pod, &Query::parse(Some(query))).unwrap().matches(&object)
+        Selector::from_query(pod, &Query::parse(Some(query)))
+            .unwrap()
+            .matches(&object)
     }
 
     #[test]
@@ -241,7 +259,9 @@ mod tests {
 
     #[test]
     fn fields_are_compared_by_value() {
-        assert!(selects("fieldSelector=spec.nodeName=node1,status.phase!=Failed"));
+        assert!(selects(
+            "fieldSelector=spec.nodeName=node1,status.phase!=Failed"
+        ));
         assert!(!selects("fieldSelector=metadata.namespace=other"));
         assert!(selects("fieldSelector=spec.hostNetwork=false"));
     }
@@ -249,9 +269,15 @@ mod tests {
     #[test]
     fn what_cannot_be_selected_by_is_refused() {
         let pod = Kind::by_plural("", "v1", "pods").unwrap();
-        for query in ["fieldSelector=spec.foo=1", "labelSelector=a in (b", "labelSelector=a b"] {
+        for query in [
+            "fieldSelector=spec.foo=1",
+            "labelSelector=a in (b",
+            "labelSelector=a b",
+        ] {
             assert_eq!(
-                Selector::from_query(pod, &Query::parse(Some(query))).unwrap_err().code,
+                Selector::from_query(pod, &Query::parse(Some(query)))
+                    .unwrap_err()
+                    .code,
                 400,
                 "{query}"
             );

@@ -75,16 +75,32 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, app: Router) {
     };
     match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
         Ok(Ok(stream)) => {
-            let certificate = stream.get_ref().1.peer_certificates().and_then(|c| c.first());
+            let certificate = stream
+                .get_ref()
+                .1
+                .peer_certificates()
+                .and_then(|c| c.first());
             let certificate = certificate.map(|c| Arc::from(c.as_ref()));
-            http(stream, app, Peer { certificate, tls: true }).await;
+            http(
+                stream,
+                app,
+                Peer {
+                    certificate,
+                    tls: true,
+                },
+            )
+            .await;
         }
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake"),
         Err(_) => tracing::debug!("TLS handshake took too long"),
     }
 }
 
-async fn http(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, app: Router, peer: Peer) {
+async fn http(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    app: Router,
+    peer: Peer,
+) {
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request: Request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(peer.clone());

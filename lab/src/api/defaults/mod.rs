@@ -104,14 +104,25 @@ mod tests {
     #[test]
     fn a_policys_types_follow_its_rules() {
         assert_eq!(policy(json!({}))["policyTypes"], json!(["Ingress"]));
-        assert_eq!(policy(json!({"egress": [{}]}))["policyTypes"], json!(["Ingress", "Egress"]));
-        assert_eq!(policy(json!({"egress": [{}], "policyTypes": ["Egress"]}))["policyTypes"], json!(["Egress"]));
-        assert_eq!(policy(json!({"egress": []}))["policyTypes"], json!(["Ingress"]));
+        assert_eq!(
+            policy(json!({"egress": [{}]}))["policyTypes"],
+            json!(["Ingress", "Egress"])
+        );
+        assert_eq!(
+            policy(json!({"egress": [{}], "policyTypes": ["Egress"]}))["policyTypes"],
+            json!(["Egress"])
+        );
+        assert_eq!(
+            policy(json!({"egress": []}))["policyTypes"],
+            json!(["Ingress"])
+        );
     }
 
     #[test]
     fn a_port_without_protocol_is_tcp() {
-        let spec = policy(json!({"ingress": [{"ports": [{"port": 53, "protocol": "UDP"}, {"port": 80}]}]}));
+        let spec = policy(
+            json!({"ingress": [{"ports": [{"port": 53, "protocol": "UDP"}, {"port": 80}]}]}),
+        );
         assert_eq!(spec["ingress"][0]["ports"][0]["protocol"], "UDP");
         assert_eq!(spec["ingress"][0]["ports"][1]["protocol"], "TCP");
     }

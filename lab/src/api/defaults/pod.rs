@@ -116,7 +116,10 @@ fn volume(volume: &mut Value) {
 /// Five minutes on a node that went away (the DefaultTolerationSeconds plugin).
 fn tolerations(spec: &mut Value) {
     default(spec, "tolerations", json!([]));
-    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+    for key in [
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+    ] {
         let known = list(spec, "tolerations").any(|t| t["key"] == key);
         if let Some(all) = spec["tolerations"].as_array_mut()
             && !known
@@ -160,7 +163,10 @@ mod tests {
         assert_eq!(pod["spec"]["containers"][0]["imagePullPolicy"], "Always");
         assert_eq!(pod["spec"]["containers"][0]["ports"][0]["protocol"], "TCP");
         assert_eq!(pod["spec"]["tolerations"].as_array().unwrap().len(), 2);
-        assert_eq!(pod["status"], json!({"phase": "Pending", "qosClass": "BestEffort"}));
+        assert_eq!(
+            pod["status"],
+            json!({"phase": "Pending", "qosClass": "BestEffort"})
+        );
         let once = pod.clone();
         apply(&mut pod, false);
         assert_eq!(pod, once, "defaulting twice changes nothing");
@@ -170,7 +176,10 @@ mod tests {
     fn quality_follows_requests_and_limits() {
         let of = |resources: Value| quality(&mut json!({"containers": [{"resources": resources}]}));
         assert_eq!(of(json!({})), "BestEffort");
-        assert_eq!(of(json!({"limits": {"cpu": "1", "memory": "1Gi"}})), "Guaranteed");
+        assert_eq!(
+            of(json!({"limits": {"cpu": "1", "memory": "1Gi"}})),
+            "Guaranteed"
+        );
         assert_eq!(of(json!({"requests": {"cpu": "1"}})), "Burstable");
     }
 }

@@ -64,7 +64,9 @@ fn keep(spec: &mut Value, old: &Value) {
     }
     for port in list(spec, "ports") {
         let same = old["ports"].as_array().into_iter().flatten().find(|p| {
-            p["port"] == port["port"] && p["protocol"] == port["protocol"] && !p["nodePort"].is_null()
+            p["port"] == port["port"]
+                && p["protocol"] == port["protocol"]
+                && !p["nodePort"].is_null()
         });
         if let Some(same) = same {
             default(port, "nodePort", same["nodePort"].clone());
@@ -79,7 +81,10 @@ pub(crate) fn allocate(
     others: &[Arc<Object>],
     ranges: &[IpNet],
 ) -> Result<(), ApiError> {
-    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let name = object["metadata"]["name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     let own = object["metadata"]["uid"].clone();
     let others: Vec<&Value> = others
         .iter()
@@ -111,7 +116,11 @@ fn addresses(spec: &mut Value, others: &[&Value], ranges: &[IpNet], errors: &mut
     );
     default(spec, "ipFamilyPolicy", json!("SingleStack"));
     if spec["ipFamilies"].is_null() {
-        let families: Vec<&str> = ranges.iter().map(family).take(if dual { 2 } else { 1 }).collect();
+        let families: Vec<&str> = ranges
+            .iter()
+            .map(family)
+            .take(if dual { 2 } else { 1 })
+            .collect();
         spec["ipFamilies"] = json!(families);
     }
     if spec["clusterIPs"][0] == "None" {
@@ -132,10 +141,14 @@ fn addresses(spec: &mut Value, others: &[&Value], ranges: &[IpNet], errors: &mut
         .collect();
     for (i, want) in wanted.iter().enumerate() {
         let asked = spec["clusterIPs"][i].as_str().map(str::to_owned);
-        let Some(range) = ranges.iter().find(|r| match asked.as_deref().map(str::parse::<IpAddr>) {
-            Some(Ok(ip)) => r.contains(&ip),
-            _ => family(r) == want,
-        }) else {
+        let Some(range) =
+            ranges
+                .iter()
+                .find(|r| match asked.as_deref().map(str::parse::<IpAddr>) {
+                    Some(Ok(ip)) => r.contains(&ip),
+                    _ => family(r) == want,
+                })
+        else {
             match asked {
                 Some(ip) => errors.invalid(
                     "spec.clusterIPs",
@@ -181,7 +194,11 @@ fn addresses(spec: &mut Value, others: &[&Value], ranges: &[IpNet], errors: &mut
 fn free(range: &IpNet, taken: &HashSet<IpAddr>) -> Option<IpAddr> {
     let host_bits = u32::from(range.max_prefix_len() - range.prefix_len());
     let size = 1u32.checked_shl(host_bits.min(31)).unwrap_or(u32::MAX);
-    let first = if size > STATIC_BAND * 4 { STATIC_BAND } else { 1 };
+    let first = if size > STATIC_BAND * 4 {
+        STATIC_BAND
+    } else {
+        1
+    };
     (first..size.saturating_sub(1))
         .map(|offset| match range.network() {
             IpAddr::V4(net) => IpAddr::from((u32::from(net) + offset).to_be_bytes()),
@@ -206,7 +223,11 @@ fn node_ports(spec: &mut Value, others: &[&Value], errors: &mut Errors) {
     for (i, asked) in ports(spec).into_iter().enumerate() {
         let at = format!("spec.ports[{i}].nodePort");
         if !NODE_PORTS.contains(&asked) {
-            errors.invalid(at, asked, "provided port is not in the valid range. The range of valid ports is 30000-32767");
+            errors.invalid(
+                at,
+                asked,
+                "provided port is not in the valid range. The range of valid ports is 30000-32767",
+            );
         } else if taken.contains(&asked) {
             errors.invalid(at, asked, "provided port is already allocated");
         }
@@ -230,8 +251,14 @@ mod tests {
         let kind = Kind::by_plural("", "v1", "services").unwrap();
         let mut object = json!({"metadata": {"name": "s", "uid": "own"}, "spec": spec.take()});
         apply(&mut object, None);
-        let others: Vec<_> = others.iter().map(|s| Object::at(json!({ "spec": s }), 1)).collect();
-        let ranges = ["10.96.0.0/24".parse().unwrap(), "fd00:96::/112".parse().unwrap()];
+        let others: Vec<_> = others
+            .iter()
+            .map(|s| Object::at(json!({ "spec": s }), 1))
+            .collect();
+        let ranges = [
+            "10.96.0.0/24".parse().unwrap(),
+            "fd00:96::/112".parse().unwrap(),
+        ];
         allocate(kind, &mut object, &others, &ranges)?;
         Ok(object["spec"].take())
     }
@@ -243,7 +270,10 @@ mod tests {
         assert_eq!(spec["clusterIP"], "10.96.0.17");
         assert_eq!(spec["clusterIPs"], json!(["10.96.0.17"]));
         assert_eq!(spec["ipFamilies"], json!(["IPv4"]));
-        assert_eq!(spec["ports"][0], json!({"port": 80, "protocol": "TCP", "targetPort": 80}));
+        assert_eq!(
+            spec["ports"][0],
+            json!({"port": 80, "protocol": "TCP", "targetPort": 80})
+        );
     }
 
     #[test]
@@ -251,23 +281,39 @@ mod tests {
         let spec = service(json!({"ipFamilyPolicy": "PreferDualStack"}), &[]).unwrap();
         assert_eq!(spec["clusterIPs"], json!(["10.96.0.16", "fd00:96::10"]));
         let spec = service(json!({"clusterIP": "None"}), &[]).unwrap();
-        assert_eq!((&spec["clusterIP"], &spec["clusterIPs"]), (&json!("None"), &json!(["None"])));
+        assert_eq!(
+            (&spec["clusterIP"], &spec["clusterIPs"]),
+            (&json!("None"), &json!(["None"]))
+        );
     }
 
     #[test]
     fn an_address_that_is_taken_or_foreign_is_refused() {
         let taken = [json!({"clusterIPs": ["10.96.0.5"]})];
-        for (ip, why) in [("10.96.0.5", "already allocated"), ("10.1.0.5", "not in the valid range")] {
+        for (ip, why) in [
+            ("10.96.0.5", "already allocated"),
+            ("10.1.0.5", "not in the valid range"),
+        ] {
             let error = service(json!({ "clusterIP": ip }), &taken).unwrap_err();
             assert!(error.message.contains(why), "{error}");
         }
-        assert_eq!(service(json!({"clusterIP": "fd00:96::5"}), &[]).unwrap()["ipFamilies"], json!(["IPv6"]));
+        assert_eq!(
+            service(json!({"clusterIP": "fd00:96::5"}), &[]).unwrap()["ipFamilies"],
+            json!(["IPv6"])
+        );
     }
 
     #[test]
     fn node_ports_are_unique() {
         let taken = [json!({"ports": [{"nodePort": 30000}]})];
-        let spec = service(json!({"type": "NodePort", "ports": [{"port": 1}, {"port": 2}]}), &taken).unwrap();
-        assert_eq!((&spec["ports"][0]["nodePort"], &spec["ports"][1]["nodePort"]), (&json!(30001), &json!(30002)));
+        let spec = service(
+            json!({"type": "NodePort", "ports": [{"port": 1}, {"port": 2}]}),
+            &taken,
+        )
+        .unwrap();
+        assert_eq!(
+            (&spec["ports"][0]["nodePort"], &spec["ports"][1]["nodePort"]),
+            (&json!(30001), &json!(30002))
+        );
     }
 }

@@ -19,7 +19,10 @@ pub(crate) fn typed(kind: &Kind, mut config: Value) -> Result<Value, ApiError> {
         (None, Some(path)) => format!(".{path}: field not declared in schema"),
         (None, None) => return Ok(config),
     };
-    let (namespace, name) = (&config["metadata"]["namespace"], &config["metadata"]["name"]);
+    let (namespace, name) = (
+        &config["metadata"]["namespace"],
+        &config["metadata"]["name"],
+    );
     let message = format!(
         "failed to create typed patch object ({}/{}; {}, Kind={}): {why}",
         namespace.as_str().unwrap_or_default(),
@@ -40,11 +43,17 @@ pub(crate) fn apply(
     subresource: Option<&str>,
 ) -> Result<Value, ApiError> {
     let wanted = set_of(kind, config);
-    let mut managers = live.map(|l| fields::read(&l["metadata"]["managedFields"])).unwrap_or_default();
+    let mut managers = live
+        .map(|l| fields::read(&l["metadata"]["managedFields"]))
+        .unwrap_or_default();
     let is_mine = |m: &Manager| {
         m.name == manager && m.operation == "Apply" && m.subresource.as_deref() == subresource
     };
-    let before = managers.iter().find(|m| is_mine(m)).map(|m| m.fields.clone()).unwrap_or_default();
+    let before = managers
+        .iter()
+        .find(|m| is_mine(m))
+        .map(|m| m.fields.clone())
+        .unwrap_or_default();
     managers.retain(|m| !is_mine(m));
 
     let mut object = match live {
@@ -57,9 +66,17 @@ pub(crate) fn apply(
                 other.fields.retain(|p| !paths.contains(p));
             }
             let mut object = merge(Node::of(kind.schema), Some(live), config);
-            let others: Set = managers.iter().flat_map(|m| m.fields.iter().cloned()).collect();
-            for path in before.iter().filter(|p| !wanted.contains(*p) && !others.contains(*p)) {
-                let held = others.iter().any(|o| o.len() > path.len() && o.starts_with(path));
+            let others: Set = managers
+                .iter()
+                .flat_map(|m| m.fields.iter().cloned())
+                .collect();
+            for path in before
+                .iter()
+                .filter(|p| !wanted.contains(*p) && !others.contains(*p))
+            {
+                let held = others
+                    .iter()
+                    .any(|o| o.len() > path.len() && o.starts_with(path));
                 if !held {
                     remove(&mut object, path);
                 }
@@ -84,8 +101,15 @@ pub(crate) fn apply(
 }
 
 /// For each of the other managers the paths where it owns another value.
-fn conflicts(managers: &[Manager], live: &Value, config: &Value, wanted: &Set) -> Vec<Vec<Vec<String>>> {
-    let differs = |path: &&Vec<String>| wanted.contains(*path) && value_at(live, path) != value_at(config, path);
+fn conflicts(
+    managers: &[Manager],
+    live: &Value,
+    config: &Value,
+    wanted: &Set,
+) -> Vec<Vec<Vec<String>>> {
+    let differs = |path: &&Vec<String>| {
+        wanted.contains(*path) && value_at(live, path) != value_at(config, path)
+    };
     managers
         .iter()
         .map(|m| m.fields.iter().filter(differs).cloned().collect())
@@ -139,7 +163,8 @@ fn readable(path: &[String]) -> String {
         .map(|step| match step.split_at(2) {
             ("f:", name) => format!(".{name}"),
             ("k:", keys) => {
-                let keys: serde_json::Map<String, Value> = serde_json::from_str(keys).unwrap_or_default();
+                let keys: serde_json::Map<String, Value> =
+                    serde_json::from_str(keys).unwrap_or_default();
                 let named: Vec<String> = keys.iter().map(|(k, v)| format!("{k}={v}")).collect();
                 format!("[{}]", named.join(","))
             }
@@ -225,11 +250,19 @@ mod tests {
     }
 
     fn labels(pairs: &[(&str, &str)]) -> Value {
-        let map: serde_json::Map<String, Value> = pairs.iter().map(|(k, v)| ((*k).to_owned(), json!(v))).collect();
+        let map: serde_json::Map<String, Value> = pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), json!(v)))
+            .collect();
         json!({"metadata": {"name": "p", "labels": map}})
     }
 
-    fn run(live: Option<&Value>, config: &Value, manager: &str, force: bool) -> Result<Value, ApiError> {
+    fn run(
+        live: Option<&Value>,
+        config: &Value,
+        manager: &str,
+        force: bool,
+    ) -> Result<Value, ApiError> {
         apply(pods(), live, config, manager, force, None)
     }
 
@@ -237,7 +270,10 @@ mod tests {
     fn what_a_manager_no_longer_mentions_goes_and_what_others_own_stays() {
         let one = run(None, &labels(&[("a", "1"), ("b", "1")]), "one", false).unwrap();
         let two = run(Some(&one), &labels(&[("c", "2")]), "two", false).unwrap();
-        assert_eq!(two["metadata"]["labels"], json!({"a": "1", "b": "1", "c": "2"}));
+        assert_eq!(
+            two["metadata"]["labels"],
+            json!({"a": "1", "b": "1", "c": "2"})
+        );
         let three = run(Some(&two), &labels(&[("a", "3")]), "one", false).unwrap();
         assert_eq!(three["metadata"]["labels"], json!({"a": "3", "c": "2"}));
     }
@@ -253,7 +289,10 @@ mod tests {
         let forced = run(Some(&one), &labels(&[("a", "2")]), "two", true).unwrap();
         assert_eq!(forced["metadata"]["labels"]["a"], "2");
         let back = run(Some(&forced), &labels(&[]), "one", false).unwrap();
-        assert_eq!(back["metadata"]["labels"]["a"], "2", "it is the other's now");
+        assert_eq!(
+            back["metadata"]["labels"]["a"], "2",
+            "it is the other's now"
+        );
     }
 
     #[test]
@@ -261,22 +300,58 @@ mod tests {
         let one = run(None, &labels(&[("a", "1")]), "one", false).unwrap();
         let two = run(Some(&one), &labels(&[("a", "1")]), "two", false).unwrap();
         let left = run(Some(&two), &labels(&[]), "one", false).unwrap();
-        assert_eq!(left["metadata"]["labels"]["a"], "1", "the other still wants it");
+        assert_eq!(
+            left["metadata"]["labels"]["a"], "1",
+            "the other still wants it"
+        );
     }
 
     #[test]
     fn list_elements_are_merged_and_removed_by_their_keys() {
         let spec = |containers: Value| json!({"metadata": {"name": "p"}, "spec": {"containers": containers}});
-        let one = run(None, &spec(json!([{"name": "a", "image": "1"}, {"name": "b", "image": "1"}])), "one", false).unwrap();
-        let two = run(Some(&one), &spec(json!([{"name": "a", "tty": true}])), "two", false).unwrap();
-        assert_eq!(two["spec"]["containers"][0], json!({"name": "a", "image": "1", "tty": true}));
-        let three = run(Some(&two), &spec(json!([{"name": "a", "image": "2"}])), "one", false).unwrap();
-        assert_eq!(three["spec"]["containers"], json!([{"name": "a", "image": "2", "tty": true}]));
+        let one = run(
+            None,
+            &spec(json!([{"name": "a", "image": "1"}, {"name": "b", "image": "1"}])),
+            "one",
+            false,
+        )
+        .unwrap();
+        let two = run(
+            Some(&one),
+            &spec(json!([{"name": "a", "tty": true}])),
+            "two",
+            false,
+        )
+        .unwrap();
+        assert_eq!(
+            two["spec"]["containers"][0],
+            json!({"name": "a", "image": "1", "tty": true})
+        );
+        let three = run(
+            Some(&two),
+            &spec(json!([{"name": "a", "image": "2"}])),
+            "one",
+            false,
+        )
+        .unwrap();
+        assert_eq!(
+            three["spec"]["containers"],
+            json!([{"name": "a", "image": "2", "tty": true}])
+        );
     }
 
     #[test]
     fn an_unknown_field_cannot_be_applied() {
-        let error = typed(pods(), json!({"metadata": {"name": "p"}, "spec": {"replicas": 1}})).unwrap_err();
-        assert!(error.message.ends_with(".spec.replicas: field not declared in schema"), "{error}");
+        let error = typed(
+            pods(),
+            json!({"metadata": {"name": "p"}, "spec": {"replicas": 1}}),
+        )
+        .unwrap_err();
+        assert!(
+            error
+                .message
+                .ends_with(".spec.replicas: field not declared in schema"),
+            "{error}"
+        );
     }
 }

@@ -40,7 +40,13 @@ const UNOWNED: [&str; 9] = [
 ];
 
 /// Notes a create, update or patch: the writer owns what it changed, the others lose that.
-pub(crate) fn track_update(kind: &Kind, old: Option<&Value>, new: &mut Value, manager: &str, subresource: Option<&str>) {
+pub(crate) fn track_update(
+    kind: &Kind,
+    old: Option<&Value>,
+    new: &mut Value,
+    manager: &str,
+    subresource: Option<&str>,
+) {
     let old_managed = old.map(|o| &o["metadata"]["managedFields"]);
     // A client may have written the list itself, as kubectl does when it moves to server-side apply.
     let given = new["metadata"]["managedFields"].take();
@@ -61,7 +67,9 @@ pub(crate) fn track_update(kind: &Kind, old: Option<&Value>, new: &mut Value, ma
         .cloned()
         .collect();
     for other in &mut managers {
-        other.fields.retain(|p| set.contains(p) && !changed.contains(p));
+        other
+            .fields
+            .retain(|p| set.contains(p) && !changed.contains(p));
     }
     if !changed.is_empty() {
         let mine = managers.iter_mut().find(|m| {
@@ -106,7 +114,9 @@ pub(crate) fn set_of(kind: &Kind, object: &Value) -> Set {
 
 fn collect(node: Node, value: &Value, path: &mut Vec<String>, set: &mut Set) {
     match value {
-        Value::Object(map) if !node.is_atomic_map() && !map.is_empty() && (node.has_fields() || node.is_map()) => {
+        Value::Object(map)
+            if !node.is_atomic_map() && !map.is_empty() && (node.has_fields() || node.is_map()) =>
+        {
             for (name, inner) in map {
                 if let Some(field) = node.field(name) {
                     path.push(format!("f:{name}"));
@@ -143,7 +153,10 @@ fn collect(node: Node, value: &Value, path: &mut Vec<String>, set: &mut Set) {
 
 /// The step to an element of a keyed list.
 pub(crate) fn element(keys: &[String], value: &Value) -> String {
-    let named: Map<String, Value> = keys.iter().map(|k| (k.clone(), key_value(value, k))).collect();
+    let named: Map<String, Value> = keys
+        .iter()
+        .map(|k| (k.clone(), key_value(value, k)))
+        .collect();
     format!("k:{}", Value::Object(named))
 }
 
@@ -182,7 +195,8 @@ pub(crate) fn is_element(value: &Value, step: &str) -> bool {
         let keys: Map<String, Value> = serde_json::from_str(keys).unwrap_or_default();
         return !keys.is_empty() && keys.iter().all(|(k, v)| key_value(value, k) == *v);
     }
-    step.strip_prefix("v:").is_some_and(|v| v == value.to_string())
+    step.strip_prefix("v:")
+        .is_some_and(|v| v == value.to_string())
 }
 
 /// Reads `managedFields`.
@@ -287,7 +301,13 @@ mod tests {
         let port = r#"k:{"containerPort":80,"protocol":"TCP"}"#;
         let container = r#"k:{"name":"c"}"#;
         let path = |steps: &[&str]| steps.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
-        assert!(set.contains(&path(&["f:spec", "f:containers", container, "f:ports", port])));
+        assert!(set.contains(&path(&[
+            "f:spec",
+            "f:containers",
+            container,
+            "f:ports",
+            port
+        ])));
         assert!(set.contains(&path(&["f:metadata", "f:finalizers", "v:\"a/b\""])));
         assert!(!set.contains(&path(&["f:metadata", "f:name"])));
         let mut object = json!({"metadata": {}});

@@ -34,12 +34,13 @@ pub(crate) enum Patch {
 
 impl Patch {
     pub(crate) fn read(content_type: &str, body: &[u8]) -> Result<Patch, ApiError> {
-        let wrong = |e: &dyn std::fmt::Display| {
-            ApiError::bad_request(format!("error decoding patch: {e}"))
-        };
+        let wrong =
+            |e: &dyn std::fmt::Display| ApiError::bad_request(format!("error decoding patch: {e}"));
         let json = || serde_json::from_slice::<Value>(body).map_err(|e| wrong(&e));
         match content_type {
-            "application/json-patch+json" => serde_json::from_slice(body).map(Patch::Json).map_err(|e| wrong(&e)),
+            "application/json-patch+json" => serde_json::from_slice(body)
+                .map(Patch::Json)
+                .map_err(|e| wrong(&e)),
             "application/merge-patch+json" => json().map(Patch::Merge),
             "application/strategic-merge-patch+json" => json().map(Patch::Strategic),
             "application/apply-patch+yaml" => read_yaml(body).map(Patch::Apply),
@@ -52,7 +53,8 @@ impl Patch {
         let mut wanted = current.clone();
         match self {
             Patch::Json(patch) => {
-                json_patch::patch(&mut wanted, patch).map_err(|e| ApiError::unprocessable(&e.to_string()))?;
+                json_patch::patch(&mut wanted, patch)
+                    .map_err(|e| ApiError::unprocessable(&e.to_string()))?;
             }
             Patch::Merge(patch) => json_patch::merge(&mut wanted, patch),
             Patch::Strategic(patch) => {
@@ -70,5 +72,6 @@ pub(crate) fn read_yaml(body: &[u8]) -> Result<Value, ApiError> {
         return Ok(value);
     }
     let text = std::str::from_utf8(body).map_err(|e| ApiError::bad_request(e.to_string()))?;
-    serde_saphyr::from_str(text).map_err(|e| ApiError::bad_request(format!("error decoding YAML: {e}")))
+    serde_saphyr::from_str(text)
+        .map_err(|e| ApiError::bad_request(format!("error decoding YAML: {e}")))
 }

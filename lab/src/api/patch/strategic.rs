@@ -13,7 +13,9 @@ const DELETE: &str = "$deleteFromPrimitiveList/";
 /// Merges a patch into an object of this schema.
 pub(super) fn merge(node: Node, original: Value, patch: &Value) -> Result<Value, ApiError> {
     let Value::Object(patch) = patch else {
-        return Err(ApiError::bad_request("cannot unmarshal patch into an object"));
+        return Err(ApiError::bad_request(
+            "cannot unmarshal patch into an object",
+        ));
     };
     let original = match original {
         Value::Object(map) => map,
@@ -65,7 +67,9 @@ fn merge_maps(
                     Some(Value::Array(list)) => list,
                     _ => Vec::new(),
                 };
-                let order = patch.get(&format!("{ORDER}{name}")).and_then(Value::as_array);
+                let order = patch
+                    .get(&format!("{ORDER}{name}"))
+                    .and_then(Value::as_array);
                 Value::Array(merge_lists(field, before, inner, order)?)
             }
             scalar => scalar.clone(),
@@ -76,9 +80,13 @@ fn merge_maps(
     for (name, order) in patch {
         if let Some(list) = name.strip_prefix(ORDER)
             && !patch.contains_key(list)
-            && let (Some(order), Some(Value::Array(values))) = (order.as_array(), original.get_mut(list))
+            && let (Some(order), Some(Value::Array(values))) =
+                (order.as_array(), original.get_mut(list))
         {
-            let key = node.and_then(|n| n.field(list)).and_then(Node::patch_merge).flatten();
+            let key = node
+                .and_then(|n| n.field(list))
+                .and_then(Node::patch_merge)
+                .flatten();
             let live = values.clone();
             *values = arrange(std::mem::take(values), &live, order, key);
         }
@@ -104,7 +112,10 @@ fn merge_lists(
             }
             (merged, None)
         }
-        Some(Some(key)) => (merge_by_key(items, key, original.clone(), patch)?, Some(key)),
+        Some(Some(key)) => (
+            merge_by_key(items, key, original.clone(), patch)?,
+            Some(key),
+        ),
     };
     Ok(match order {
         Some(order) => arrange(merged.0, &original, order, merged.1),
@@ -120,7 +131,10 @@ fn merge_by_key(
 ) -> Result<Vec<Value>, ApiError> {
     let mut merged = original;
     // `- $patch: replace` stands for the whole list.
-    if patch.iter().any(|p| p["$patch"] == "replace" && p.get(key).is_none()) {
+    if patch
+        .iter()
+        .any(|p| p["$patch"] == "replace" && p.get(key).is_none())
+    {
         merged.clear();
     }
     for entry in patch {
@@ -168,7 +182,8 @@ fn arrange(values: Vec<Value>, live: &[Value], order: &[Value], key: Option<&str
         let id_v = id(v);
         live.iter().position(|l| id(l) == id_v)
     };
-    let (mut named, others): (Vec<Value>, Vec<Value>) = values.into_iter().partition(|v| rank(v).is_some());
+    let (mut named, others): (Vec<Value>, Vec<Value>) =
+        values.into_iter().partition(|v| rank(v).is_some());
     named.sort_by_key(|v| rank(v));
     let mut arranged = Vec::with_capacity(named.len() + others.len());
     let mut others = others.into_iter().peekable();
@@ -203,7 +218,9 @@ fn directive(patch: &Map<String, Value>) -> Result<Directive, ApiError> {
         None | Some("merge") => Ok(Directive::Merge),
         Some("replace") => Ok(Directive::Replace),
         Some("delete") => Ok(Directive::Delete),
-        Some(other) => Err(ApiError::bad_request(format!("unknown patch type: {other}"))),
+        Some(other) => Err(ApiError::bad_request(format!(
+            "unknown patch type: {other}"
+        ))),
     }
 }
 
@@ -229,7 +246,10 @@ mod tests {
     #[test]
     fn containers_merge_by_name() {
         assert_eq!(
-            pod(containers(&["a", "b"]), json!({"containers": [{"name": "b", "image": "2"}, {"name": "c", "image": "3"}]})),
+            pod(
+                containers(&["a", "b"]),
+                json!({"containers": [{"name": "b", "image": "2"}, {"name": "c", "image": "3"}]})
+            ),
             json!({"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "2"}, {"name": "c", "image": "3"}]})
         );
     }
@@ -237,7 +257,10 @@ mod tests {
     #[test]
     fn an_entry_is_deleted_by_its_directive() {
         assert_eq!(
-            pod(containers(&["a", "b"]), json!({"containers": [{"$patch": "delete", "name": "a"}]})),
+            pod(
+                containers(&["a", "b"]),
+                json!({"containers": [{"$patch": "delete", "name": "a"}]})
+            ),
             containers(&["b"])
         );
     }
@@ -245,7 +268,10 @@ mod tests {
     #[test]
     fn a_list_is_replaced_by_its_directive() {
         assert_eq!(
-            pod(containers(&["a", "b"]), json!({"containers": [{"$patch": "replace"}, {"name": "x", "image": "1"}]})),
+            pod(
+                containers(&["a", "b"]),
+                json!({"containers": [{"$patch": "replace"}, {"name": "x", "image": "1"}]})
+            ),
             containers(&["x"])
         );
     }
@@ -258,11 +284,20 @@ mod tests {
             json!({"nodeSelector": {"a": "1", "c": "3"}, "hostNetwork": true})
         );
         assert_eq!(
-            pod(original(), json!({"nodeSelector": {"$patch": "replace", "c": "3"}})),
+            pod(
+                original(),
+                json!({"nodeSelector": {"$patch": "replace", "c": "3"}})
+            ),
             json!({"nodeSelector": {"c": "3"}, "hostNetwork": true})
         );
-        assert_eq!(pod(original(), json!({"nodeSelector": {"$patch": "delete"}})), json!({"hostNetwork": true}));
-        assert_eq!(pod(original(), json!({"hostNetwork": null})), json!({"nodeSelector": {"a": "1", "b": "2"}}));
+        assert_eq!(
+            pod(original(), json!({"nodeSelector": {"$patch": "delete"}})),
+            json!({"hostNetwork": true})
+        );
+        assert_eq!(
+            pod(original(), json!({"hostNetwork": null})),
+            json!({"nodeSelector": {"a": "1", "b": "2"}})
+        );
     }
 
     #[test]
@@ -309,7 +344,9 @@ mod tests {
         assert_eq!(
             pod(
                 volumes(json!({"name": "v", "emptyDir": {}})),
-                volumes(json!({"$retainKeys": ["name", "hostPath"], "name": "v", "hostPath": {"path": "/x"}}))
+                volumes(
+                    json!({"$retainKeys": ["name", "hostPath"], "name": "v", "hostPath": {"path": "/x"}})
+                )
             ),
             volumes(json!({"name": "v", "hostPath": {"path": "/x"}}))
         );
@@ -323,14 +360,21 @@ mod tests {
             json!({"containers": [{"name": "x", "$patch": "explode"}]}),
             json!([1]),
         ] {
-            assert_eq!(merge(spec, containers(&["a"]), &patch).unwrap_err().code, 400, "{patch}");
+            assert_eq!(
+                merge(spec, containers(&["a"]), &patch).unwrap_err().code,
+                400,
+                "{patch}"
+            );
         }
     }
 
     #[test]
     fn directives_in_what_is_new_do_not_reach_the_object() {
         assert_eq!(
-            pod(json!({}), json!({"containers": [{"name": "a", "$setElementOrder/env": [], "env": [{"name": "E", "value": "1"}]}]})),
+            pod(
+                json!({}),
+                json!({"containers": [{"name": "a", "$setElementOrder/env": [], "env": [{"name": "E", "value": "1"}]}]})
+            ),
             json!({"containers": [{"name": "a", "env": [{"name": "E", "value": "1"}]}]})
         );
     }

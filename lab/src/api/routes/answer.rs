@@ -20,12 +20,18 @@ pub(super) fn json_body(code: u16, value: &Value) -> Response {
 
 /// Discovery has a content type that says which form it is.
 pub(super) fn discovery(value: &Value) -> Response {
-    let kind = HeaderValue::from_static("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
+    let kind = HeaderValue::from_static(
+        "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+    );
     respond(200, kind, Body::from(value.to_string()))
 }
 
 pub(super) fn text(body: &'static str) -> Response {
-    respond(200, HeaderValue::from_static("text/plain; charset=utf-8"), Body::from(body))
+    respond(
+        200,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+        Body::from(body),
+    )
 }
 
 pub(super) fn stream(body: Body) -> Response {
@@ -35,7 +41,9 @@ pub(super) fn stream(body: Body) -> Response {
 pub(super) fn error(error: &ApiError) -> Response {
     let mut response = json_body(error.code, &error.status());
     if let Some(seconds) = error.retry_after {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
@@ -53,7 +61,8 @@ pub(super) fn warn(mut response: Response, warnings: &[String]) -> Response {
 
 fn respond(code: u16, content_type: HeaderValue, body: Body) -> Response {
     let mut response = Response::new(body);
-    *response.status_mut() = http::StatusCode::from_u16(code).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        http::StatusCode::from_u16(code).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));

@@ -138,7 +138,11 @@ async fn resource(shared: &Arc<Shared>, call: Call, target: Target) -> Result<Re
 /// Discovery, schema, health: the same for everybody.
 fn fixed(call: &Call) -> Result<Response, ApiError> {
     let path = call.path.trim_matches('/');
-    let accept = call.headers.get(ACCEPT).and_then(|a| a.to_str().ok()).unwrap_or_default();
+    let accept = call
+        .headers
+        .get(ACCEPT)
+        .and_then(|a| a.to_str().ok())
+        .unwrap_or_default();
     let aggregated = accept.contains("as=APIGroupDiscoveryList") && accept.contains("v=v2;");
     let aggregated = aggregated || accept.contains("v=v2,") || accept.ends_with("v=v2");
     let found = match path.split('/').collect::<Vec<_>>().as_slice() {
@@ -156,13 +160,18 @@ fn fixed(call: &Call) -> Result<Response, ApiError> {
         ["healthz" | "livez" | "readyz", ..] => return Ok(text("ok")),
         _ => None,
     };
-    found.map(|value| json_body(200, &value)).ok_or_else(ApiError::no_such_resource)
+    found
+        .map(|value| json_body(200, &value))
+        .ok_or_else(ApiError::no_such_resource)
 }
 
 impl Call {
     pub(crate) fn content_type(&self) -> &str {
         let header = self.headers.get(CONTENT_TYPE).and_then(|h| h.to_str().ok());
-        header.and_then(|h| h.split(';').next()).unwrap_or_default().trim()
+        header
+            .and_then(|h| h.split(';').next())
+            .unwrap_or_default()
+            .trim()
     }
 
     /// Who writes: `fieldManager`, or the program that the User-Agent begins with.

@@ -27,9 +27,9 @@ pub(super) fn list(shared: &Shared, call: &Call, target: &Target) -> Result<Resp
     let start = call.query.get("continue").map(Continue::read).transpose()?;
     let mut snapshot = snapshot(shared, &call.query, target, start.as_ref())?;
     if let Some(start) = &start {
-        snapshot
-            .objects
-            .retain(|o| (o.namespace(), o.name()) > (start.namespace.as_str(), start.name.as_str()));
+        snapshot.objects.retain(|o| {
+            (o.namespace(), o.name()) > (start.namespace.as_str(), start.name.as_str())
+        });
     }
     if !selector.is_everything() {
         snapshot.objects.retain(|o| selector.matches(&o.value));

@@ -3,14 +3,18 @@
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::answer::json_body;
 use super::Call;
+use super::answer::json_body;
 use crate::api::auth::Ask;
 use crate::api::errors::ApiError;
 
 /// Answers a POST to a review; `None` for any other path.
 pub(super) fn answer(call: &Call) -> Result<Option<Response>, ApiError> {
-    let path = call.path.trim_matches('/').strip_prefix("apis/").unwrap_or_default();
+    let path = call
+        .path
+        .trim_matches('/')
+        .strip_prefix("apis/")
+        .unwrap_or_default();
     let status = match path {
         "authorization.k8s.io/v1/selfsubjectaccessreviews" => access(call, &body(call)?),
         "authorization.k8s.io/v1/selfsubjectrulesreviews" => rules(call, &body(call)?),

@@ -32,7 +32,11 @@ const DEFAULT_TIME: Duration = Duration::from_secs(45 * 60);
 /// Marks the bookmark that ends the initial events of a streaming list (KEP-3157).
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
-pub(super) fn watch(shared: &Arc<Shared>, call: &Call, target: &Target) -> Result<Response, ApiError> {
+pub(super) fn watch(
+    shared: &Arc<Shared>,
+    call: &Call,
+    target: &Target,
+) -> Result<Response, ApiError> {
     let kind = target.kind;
     let mut selector = Selector::from_query(kind, &call.query)?;
     if let Some(name) = &target.name {
@@ -108,7 +112,11 @@ fn initial(shared: &Shared, call: &Call) -> Result<Initial, ApiError> {
             "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
         ));
     }
-    Ok(if call.query.flag("sendInitialEvents") { Initial::List } else { Initial::None })
+    Ok(if call.query.flag("sendInitialEvents") {
+        Initial::List
+    } else {
+        Initial::None
+    })
 }
 
 struct Watcher {
@@ -172,7 +180,12 @@ impl Watcher {
 
     /// Queues what the history has after our position.
     fn read_on(&mut self) {
-        match self.shared.store.core().events_after(self.kind, self.at, PORTION) {
+        match self
+            .shared
+            .store
+            .core()
+            .events_after(self.kind, self.at, PORTION)
+        {
             Ok((events, reached)) => {
                 for event in events {
                     if let Some(line) = self.line(&event) {
@@ -187,7 +200,8 @@ impl Watcher {
                 self.wake.mark_changed();
             }
             Err(error) => {
-                self.pending.push_back(watch_line("ERROR", error.status().to_string().as_bytes()));
+                self.pending
+                    .push_back(watch_line("ERROR", error.status().to_string().as_bytes()));
                 self.over = true;
             }
         }
@@ -198,7 +212,10 @@ impl Watcher {
         if !self.namespace.is_empty() && event.object.namespace() != self.namespace {
             return None;
         }
-        let was = event.previous.as_ref().is_some_and(|p| self.selector.matches(&p.value));
+        let was = event
+            .previous
+            .as_ref()
+            .is_some_and(|p| self.selector.matches(&p.value));
         let is = event.change != Change::Deleted && self.selector.matches(&event.object.value);
         let change = match (was, is) {
             (false, false) => return None,
@@ -212,15 +229,25 @@ impl Watcher {
         if change == Change::Deleted && event.change != Change::Deleted {
             // It left the selection: shown as it was, at the version of its leaving.
             let was = Object::at(event.previous.as_ref()?.value.clone(), event.version());
-            return Some(watch_line(change.word(), &self.form.object(self.kind, &was)));
+            return Some(watch_line(
+                change.word(),
+                &self.form.object(self.kind, &was),
+            ));
         }
-        Some(watch_line(change.word(), &self.form.object(self.kind, &event.object)))
+        Some(watch_line(
+            change.word(),
+            &self.form.object(self.kind, &event.object),
+        ))
     }
 
     /// Queues every object there is as ADDED.
     fn send_all(&mut self) {
         let snapshot = self.shared.store.core().list(self.kind, &self.namespace);
-        for object in snapshot.objects.iter().filter(|o| self.selector.matches(&o.value)) {
+        for object in snapshot
+            .objects
+            .iter()
+            .filter(|o| self.selector.matches(&o.value))
+        {
             let line = watch_line(Change::Added.word(), &self.form.object(self.kind, object));
             self.pending.push_back(line);
         }

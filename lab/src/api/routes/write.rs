@@ -25,20 +25,27 @@ pub(super) fn create(shared: &Shared, call: &Call, target: &Target) -> Result<Re
         None if target.kind.namespaced => {
             let given = value["metadata"]["namespace"].as_str().unwrap_or_default();
             if given.is_empty() {
-                return Err(ApiError::bad_request("an empty namespace may not be set during creation"));
+                return Err(ApiError::bad_request(
+                    "an empty namespace may not be set during creation",
+                ));
             }
             given.to_owned()
         }
         None => String::new(),
     };
-    let written = shared.store.insert(target.kind, &namespace, value, &options(call, target)?)?;
+    let written = shared
+        .store
+        .insert(target.kind, &namespace, value, &options(call, target)?)?;
     written_answer(call, target.kind, &written)
 }
 
 pub(super) fn update(shared: &Shared, call: &Call, target: &Target) -> Result<Response, ApiError> {
     let value = body(call)?;
     let key = Key::new(target.namespace(), target.name()?);
-    if let Some(given) = value["metadata"]["name"].as_str().filter(|n| *n != key.name) {
+    if let Some(given) = value["metadata"]["name"]
+        .as_str()
+        .filter(|n| *n != key.name)
+    {
         return Err(ApiError::bad_request(format!(
             "the name of the object ({given}) does not match the name on the URL ({})",
             key.name
@@ -46,7 +53,9 @@ pub(super) fn update(shared: &Shared, call: &Call, target: &Target) -> Result<Re
     }
     let written = shared
         .store
-        .change(target.kind, &key, &options(call, target)?, |_| Ok(value.clone()))?;
+        .change(target.kind, &key, &options(call, target)?, |_| {
+            Ok(value.clone())
+        })?;
     written_answer(call, target.kind, &written)
 }
 
@@ -58,7 +67,9 @@ pub(super) fn patch(shared: &Shared, call: &Call, target: &Target) -> Result<Res
         Patch::Apply(config) => server_side_apply(shared, call, target, &key, config, write)?,
         patch => shared
             .store
-            .change(target.kind, &key, &write, |current| patch.on(target.kind, current))
+            .change(target.kind, &key, &write, |current| {
+                patch.on(target.kind, current)
+            })
             .map_err(|e| strict_patch(e, &patch))?,
     };
     written_answer(call, target.kind, &written)
@@ -81,10 +92,16 @@ fn server_side_apply(
         ));
     };
     let force = call.query.flag("force");
-    if config["metadata"]["managedFields"].as_array().is_some_and(|m| !m.is_empty()) {
+    if config["metadata"]["managedFields"]
+        .as_array()
+        .is_some_and(|m| !m.is_empty())
+    {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
-    if let Some(given) = config["metadata"]["name"].as_str().filter(|n| *n != key.name) {
+    if let Some(given) = config["metadata"]["name"]
+        .as_str()
+        .filter(|n| *n != key.name)
+    {
         return Err(ApiError::bad_request(format!(
             "the name of the object ({given}) does not match the name on the URL ({})",
             key.name
@@ -113,14 +130,21 @@ fn server_side_apply(
 
 /// A strict decoding error after a patch is a mistake in the patch (422), not in a body.
 fn strict_patch(error: ApiError, patch: &Patch) -> ApiError {
-    let Some((_, why)) = error.message.split_once("strict decoding error: ").filter(|_| error.code == 400) else {
+    let Some((_, why)) = error
+        .message
+        .split_once("strict decoding error: ")
+        .filter(|_| error.code == 400)
+    else {
         return error;
     };
     let shown = match patch {
         Patch::Merge(v) | Patch::Strategic(v) | Patch::Apply(v) => v.to_string(),
         Patch::Json(p) => json!(p).to_string(),
     };
-    let why = format!("Invalid value: {}: strict decoding error: {why}", json!(shown));
+    let why = format!(
+        "Invalid value: {}: strict decoding error: {why}",
+        json!(shown)
+    );
     let mut invalid = ApiError::new(422, "Invalid", format!(" \"\" is invalid: patch: {why}"));
     invalid.details = Some(Box::new(json!({
         "causes": [{"reason": "FieldValueInvalid", "message": why, "field": "patch"}]
@@ -136,7 +160,8 @@ pub(super) fn delete(shared: &Shared, call: &Call, target: &Target) -> Result<Re
         Deleted::Going(object) => return Ok(bytes(200, read::form(call)?.object(kind, &object))),
         Deleted::Gone(object) => object,
     };
-    let mut details = json!({"name": key.name, "kind": kind.plural, "uid": gone.value["metadata"]["uid"]});
+    let mut details =
+        json!({"name": key.name, "kind": kind.plural, "uid": gone.value["metadata"]["uid"]});
     if !kind.group.is_empty() {
         details["group"] = kind.group.into();
     }
@@ -146,7 +171,11 @@ pub(super) fn delete(shared: &Shared, call: &Call, target: &Target) -> Result<Re
     ))
 }
 
-pub(super) fn delete_collection(shared: &Shared, call: &Call, target: &Target) -> Result<Response, ApiError> {
+pub(super) fn delete_collection(
+    shared: &Shared,
+    call: &Call,
+    target: &Target,
+) -> Result<Response, ApiError> {
     let kind = target.kind;
     let selector = Selector::from_query(kind, &call.query)?;
     let options = delete_options(call)?;
@@ -176,8 +205,12 @@ fn written_answer(call: &Call, kind: &Kind, written: &Written) -> Result<Respons
 fn body(call: &Call) -> Result<Value, ApiError> {
     match call.content_type() {
         "application/yaml" => patch::read_yaml(&call.body),
-        "application/json" | "" => serde_json::from_slice(&call.body)
-            .map_err(|e| ApiError::bad_request(format!("the object provided is unrecognized (must be of type {}): {e}", "JSON"))),
+        "application/json" | "" => serde_json::from_slice(&call.body).map_err(|e| {
+            ApiError::bad_request(format!(
+                "the object provided is unrecognized (must be of type {}): {e}",
+                "JSON"
+            ))
+        }),
         other => Err(ApiError::unsupported_media_type(other, &BODY_TYPES)),
     }
 }
@@ -231,7 +264,9 @@ fn delete_options(call: &Call) -> Result<DeleteOptions, ApiError> {
         Some(given) => given.parse().ok(),
         None => body["gracePeriodSeconds"].as_i64(),
     };
-    let in_body = body["dryRun"].as_array().is_some_and(|d| d.iter().any(|v| v == "All"));
+    let in_body = body["dryRun"]
+        .as_array()
+        .is_some_and(|d| d.iter().any(|v| v == "All"));
     Ok(DeleteOptions {
         grace,
         uid: text(&body["preconditions"]["uid"]),

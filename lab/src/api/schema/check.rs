@@ -94,9 +94,17 @@ impl Walk {
             Value::Array(_) => "array".to_owned(),
             Value::Object(_) => "object".to_owned(),
         };
-        let go_path: String = path.split('[').enumerate().map(|(i, part)| {
-            if i == 0 { part } else { part.split_once(']').map_or("", |(_, rest)| rest) }
-        }).collect();
+        let go_path: String = path
+            .split('[')
+            .enumerate()
+            .map(|(i, part)| {
+                if i == 0 {
+                    part
+                } else {
+                    part.split_once(']').map_or("", |(_, rest)| rest)
+                }
+            })
+            .collect();
         self.found.mismatch = Some(format!(
             "json: cannot unmarshal {seen} into Go struct field {}.{go_path} of type {}",
             self.root,
@@ -155,7 +163,10 @@ mod tests {
         let (spec, found) = policy(json!({
             "podselector": {}, "ingress": [{"from": [{"podSelector": {}, "cidr": "x"}]}]
         }));
-        assert_eq!(found.unknown, ["spec.ingress[0].from[0].cidr", "spec.podselector"]);
+        assert_eq!(
+            found.unknown,
+            ["spec.ingress[0].from[0].cidr", "spec.podselector"]
+        );
         assert_eq!(spec, json!({"ingress": [{"from": [{"podSelector": {}}]}]}));
     }
 
@@ -185,8 +196,18 @@ mod tests {
     #[test]
     fn a_port_is_a_number_or_a_name() {
         for port in [json!(80), json!("http")] {
-            assert!(policy(json!({"ingress": [{"ports": [{"port": port}]}]})).1.mismatch.is_none());
+            assert!(
+                policy(json!({"ingress": [{"ports": [{"port": port}]}]}))
+                    .1
+                    .mismatch
+                    .is_none()
+            );
         }
-        assert!(policy(json!({"ingress": [{"ports": [{"port": true}]}]})).1.mismatch.is_some());
+        assert!(
+            policy(json!({"ingress": [{"ports": [{"port": true}]}]}))
+                .1
+                .mismatch
+                .is_some()
+        );
     }
 }

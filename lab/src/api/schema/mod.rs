@@ -63,7 +63,9 @@ impl Node {
             .or_else(|| field["allOf"].get(0)?.get("$ref"))
             .and_then(Value::as_str);
         let target = match reference {
-            Some(r) => DEFINITIONS.get(r.trim_start_matches(REFERENCE)).unwrap_or(&NOTHING),
+            Some(r) => DEFINITIONS
+                .get(r.trim_start_matches(REFERENCE))
+                .unwrap_or(&NOTHING),
             None => field,
         };
         Node { field, target }
@@ -90,7 +92,11 @@ impl Node {
     }
 
     pub(crate) fn required(self) -> impl Iterator<Item = &'static str> {
-        self.target["required"].as_array().into_iter().flatten().filter_map(Value::as_str)
+        self.target["required"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
     }
 
     pub(crate) fn type_name(self) -> Option<&'static str> {
@@ -109,7 +115,10 @@ impl Node {
 
     /// Name of the definition this refers to, as Go names its type (`v1.NetworkPolicyPort`).
     pub(crate) fn go_type(self) -> String {
-        let reference = self.field.get("$ref").or_else(|| self.field["allOf"].get(0)?.get("$ref"));
+        let reference = self
+            .field
+            .get("$ref")
+            .or_else(|| self.field["allOf"].get(0)?.get("$ref"));
         if let Some(name) = reference.and_then(Value::as_str) {
             let parts: Vec<&str> = name.rsplit('.').take(2).collect();
             return format!("{}.{}", parts[1], parts[0]);
@@ -132,7 +141,10 @@ impl Node {
         match self.field["x-kubernetes-list-type"].as_str() {
             Some("set") => ListType::Set,
             Some("map") => {
-                let keys = self.field["x-kubernetes-list-map-keys"].as_array().into_iter().flatten();
+                let keys = self.field["x-kubernetes-list-map-keys"]
+                    .as_array()
+                    .into_iter()
+                    .flatten();
                 ListType::Map(keys.filter_map(|k| k.as_str().map(str::to_owned)).collect())
             }
             _ => ListType::Atomic,
@@ -188,7 +200,10 @@ mod tests {
         let containers = spec.field("containers").unwrap();
         assert_eq!(containers.patch_merge(), Some(Some("name")));
         let ports = containers.items().unwrap().field("ports").unwrap();
-        assert_eq!(ports.list_type(), ListType::Map(vec!["containerPort".into(), "protocol".into()]));
+        assert_eq!(
+            ports.list_type(),
+            ListType::Map(vec!["containerPort".into(), "protocol".into()])
+        );
         let policy = Node::of("io.k8s.api.networking.v1.NetworkPolicySpec");
         assert_eq!(policy.field("ingress").unwrap().patch_merge(), None);
         assert!(policy.field("podSelector").unwrap().is_atomic_map());

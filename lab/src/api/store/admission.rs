@@ -42,7 +42,11 @@ impl Write<'_> {
 }
 
 /// Decodes a body into the kind: unknown fields go, types must fit.
-pub(super) fn decode(kind: &Kind, mut value: Value, write: &Write<'_>) -> Result<(Value, Vec<String>), ApiError> {
+pub(super) fn decode(
+    kind: &Kind,
+    mut value: Value,
+    write: &Write<'_>,
+) -> Result<(Value, Vec<String>), ApiError> {
     let cannot = |why: &str| {
         ApiError::bad_request(format!(
             "{0} in version {1:?} cannot be handled as a {0}: {why}",
@@ -69,11 +73,17 @@ pub(super) fn decode(kind: &Kind, mut value: Value, write: &Write<'_>) -> Result
         return Err(cannot(&mismatch));
     }
     (kind.decode)(&value).map_err(|e| cannot(&e.to_string()))?;
-    let unknown = findings.unknown.iter().map(|path| format!("unknown field {path:?}"));
+    let unknown = findings
+        .unknown
+        .iter()
+        .map(|path| format!("unknown field {path:?}"));
     match write.validation {
         FieldValidation::Strict if !findings.unknown.is_empty() => {
             let all: Vec<String> = unknown.collect();
-            Err(cannot(&format!("strict decoding error: {}", all.join(", "))))
+            Err(cannot(&format!(
+                "strict decoding error: {}",
+                all.join(", ")
+            )))
         }
         FieldValidation::Warn => Ok((value, unknown.collect())),
         _ => Ok((value, Vec::new())),
@@ -81,12 +91,19 @@ pub(super) fn decode(kind: &Kind, mut value: Value, write: &Write<'_>) -> Result
 }
 
 /// Gives a new object what the server gives.
-pub(super) fn new_metadata(kind: &Kind, namespace: &str, value: &mut Value) -> Result<(), ApiError> {
+pub(super) fn new_metadata(
+    kind: &Kind,
+    namespace: &str,
+    value: &mut Value,
+) -> Result<(), ApiError> {
     if !value["metadata"].is_object() {
         value["metadata"] = json!({});
     }
     let metadata = &mut value["metadata"];
-    if metadata["resourceVersion"].as_str().is_some_and(|v| !v.is_empty()) {
+    if metadata["resourceVersion"]
+        .as_str()
+        .is_some_and(|v| !v.is_empty())
+    {
         return Err(ApiError::bad_request(
             "resourceVersion should not be set on objects to be created",
         ));
@@ -102,7 +119,12 @@ pub(super) fn new_metadata(kind: &Kind, namespace: &str, value: &mut Value) -> R
     }
     drop_fields(
         metadata,
-        &["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields"],
+        &[
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "selfLink",
+            "managedFields",
+        ],
     );
     if metadata["name"].as_str().is_none_or(str::is_empty)
         && let Some(prefix) = metadata["generateName"].as_str()
@@ -125,14 +147,20 @@ pub(super) fn kept_metadata(
     subresource: Option<&str>,
 ) -> Result<(), ApiError> {
     let name = old["metadata"]["name"].as_str().unwrap_or_default();
-    if let (Some(given), Some(is)) = (new["metadata"]["uid"].as_str(), old["metadata"]["uid"].as_str())
-        && given != is
+    if let (Some(given), Some(is)) = (
+        new["metadata"]["uid"].as_str(),
+        old["metadata"]["uid"].as_str(),
+    ) && given != is
     {
-        let why = format!("Precondition failed: UID in precondition: {given}, UID in object meta: {is}");
+        let why =
+            format!("Precondition failed: UID in precondition: {given}, UID in object meta: {is}");
         return Err(ApiError::conflict(kind, name, &why));
     }
     if subresource == Some("status") {
-        let (status, managed) = (new["status"].take(), new["metadata"]["managedFields"].take());
+        let (status, managed) = (
+            new["status"].take(),
+            new["metadata"]["managedFields"].take(),
+        );
         *new = old.clone();
         set(new, "status", status);
         if managed.is_array() {
@@ -159,7 +187,11 @@ pub(super) fn kept_metadata(
         let given = new["metadata"][field].take();
         let kept = old["metadata"][field].clone();
         // A name that differs is refused by validation, in its own words.
-        let value = if matches!(field, "name" | "namespace") && given.is_string() { given } else { kept };
+        let value = if matches!(field, "name" | "namespace") && given.is_string() {
+            given
+        } else {
+            kept
+        };
         set(&mut new["metadata"], field, value);
     }
     Ok(())
@@ -183,7 +215,11 @@ pub(super) fn same(old: &Value, new: &Value) -> bool {
     let comparable = |v: &Value| {
         let mut v = v.clone();
         drop_fields(&mut v["metadata"], &["resourceVersion"]);
-        for entry in v["metadata"]["managedFields"].as_array_mut().into_iter().flatten() {
+        for entry in v["metadata"]["managedFields"]
+            .as_array_mut()
+            .into_iter()
+            .flatten()
+        {
             drop_fields(entry, &["time"]);
         }
         v
@@ -211,7 +247,14 @@ pub(crate) fn uid() -> String {
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
 }
 
 fn set(object: &mut Value, field: &str, value: Value) {

@@ -77,7 +77,12 @@ impl Core {
     }
 
     /// The list as it was at `version`, by undoing the events since.
-    pub(crate) fn list_at(&self, kind: &Kind, namespace: &str, version: u64) -> Result<Snapshot, ApiError> {
+    pub(crate) fn list_at(
+        &self,
+        kind: &Kind,
+        namespace: &str,
+        version: u64,
+    ) -> Result<Snapshot, ApiError> {
         let inner = self.lock();
         let shelf = inner.shelf(kind);
         if version < shelf.floor {
@@ -88,7 +93,12 @@ impl Core {
             .into_iter()
             .map(|o| (Key::new(o.namespace(), o.name()), o))
             .collect();
-        for event in shelf.events.iter().rev().take_while(|e| e.version() > version) {
+        for event in shelf
+            .events
+            .iter()
+            .rev()
+            .take_while(|e| e.version() > version)
+        {
             let key = Key::new(event.object.namespace(), event.object.name());
             if !namespace.is_empty() && key.namespace != namespace {
                 continue;
@@ -159,7 +169,10 @@ impl Inner {
     pub(crate) fn put(&mut self, kind: &Kind, key: &Key, value: Value) -> Arc<Object> {
         self.version += 1;
         let object = Object::at(value, self.version);
-        let previous = self.shelf_mut(kind).objects.insert(key.clone(), object.clone());
+        let previous = self
+            .shelf_mut(kind)
+            .objects
+            .insert(key.clone(), object.clone());
         let change = if previous.is_some() {
             Change::Modified
         } else {
@@ -173,7 +186,10 @@ impl Inner {
         let previous = self.shelf_mut(kind).objects.remove(key)?;
         self.version += 1;
         let object = Object::at(previous.value.clone(), self.version);
-        self.remember(kind, Event::new(Change::Deleted, object.clone(), Some(previous)));
+        self.remember(
+            kind,
+            Event::new(Change::Deleted, object.clone(), Some(previous)),
+        );
         Some(object)
     }
 
@@ -238,8 +254,17 @@ mod tests {
     }
 
     fn names(snapshot: &Snapshot) -> Vec<(String, String)> {
-        let label = |o: &Object| o.value["metadata"]["labels"]["l"].as_str().unwrap().to_owned();
-        snapshot.objects.iter().map(|o| (o.name().to_owned(), label(o))).collect()
+        let label = |o: &Object| {
+            o.value["metadata"]["labels"]["l"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        };
+        snapshot
+            .objects
+            .iter()
+            .map(|o| (o.name().to_owned(), label(o)))
+            .collect()
     }
 
     #[test]
@@ -251,8 +276,14 @@ mod tests {
         core.lock().remove(pods(), &Key::new("n", "b"));
         put(&core, "c", "1");
         let old = core.list_at(pods(), "n", then).unwrap();
-        assert_eq!(names(&old), [("a".into(), "1".into()), ("b".into(), "1".into())]);
-        assert_eq!(names(&core.list(pods(), "")), [("a".into(), "2".into()), ("c".into(), "1".into())]);
+        assert_eq!(
+            names(&old),
+            [("a".into(), "1".into()), ("b".into(), "1".into())]
+        );
+        assert_eq!(
+            names(&core.list(pods(), "")),
+            [("a".into(), "2".into()), ("c".into(), "1".into())]
+        );
     }
 
     #[test]
@@ -289,7 +320,15 @@ mod tests {
         let core = Core::new(100);
         let at = put(&core, "a", "1");
         core.compact();
-        assert_eq!(core.events_after(pods(), at, 10).unwrap_err().reason, "Expired");
-        assert!(core.events_after(pods(), core.version(), 10).unwrap().0.is_empty());
+        assert_eq!(
+            core.events_after(pods(), at, 10).unwrap_err().reason,
+            "Expired"
+        );
+        assert!(
+            core.events_after(pods(), core.version(), 10)
+                .unwrap()
+                .0
+                .is_empty()
+        );
     }
 }

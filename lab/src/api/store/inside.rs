@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::Store;
 use super::admission::{FieldValidation, Write};
 use super::lifecycle::DeleteOptions;
 use super::object::Key;
-use super::Store;
 use crate::api::errors::ApiError;
 use crate::api::kinds::{KINDS, Kind};
 
@@ -40,8 +40,14 @@ impl Store {
     pub fn apply(&self, mut object: Value) -> Result<Value, ApiError> {
         let kind = kind_of(&object)?;
         let namespace = namespace_of(kind, &object);
-        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        let status = object.as_object_mut().filter(|_| kind.status).and_then(|o| o.remove("status"));
+        let name = object["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        let status = object
+            .as_object_mut()
+            .filter(|_| kind.status)
+            .and_then(|o| o.remove("status"));
         let key = key(kind, &namespace, &name);
         let mut stored = match self.insert(kind, &namespace, object.clone(), &INSIDE) {
             Err(e) if e.reason == "AlreadyExists" => self.change(kind, &key, &INSIDE, |old| {
@@ -62,19 +68,33 @@ impl Store {
         let kind = kind_of(&object)?;
         let namespace = namespace_of(kind, &object);
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
-        let written = self.change(kind, &key(kind, &namespace, name), &INSIDE, |_| Ok(object.clone()))?;
+        let written = self.change(kind, &key(kind, &namespace, name), &INSIDE, |_| {
+            Ok(object.clone())
+        })?;
         Ok(written.object.value.clone())
     }
 
     /// Merges (RFC 7396) into the status of an object, e.g. `{"phase": "Running"}`.
-    pub fn set_status(&self, kind: &str, namespace: &str, name: &str, status: &Value) -> Result<Value, ApiError> {
+    pub fn set_status(
+        &self,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+        status: &Value,
+    ) -> Result<Value, ApiError> {
         let kind = kind_named(kind)?;
         let written = self.merge_status(kind, &key(kind, namespace, name), status)?;
         Ok(written.object.value.clone())
     }
 
     /// Merges (RFC 7396) into an object.
-    pub fn merge(&self, kind: &str, namespace: &str, name: &str, patch: &Value) -> Result<Value, ApiError> {
+    pub fn merge(
+        &self,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+        patch: &Value,
+    ) -> Result<Value, ApiError> {
         let kind = kind_named(kind)?;
         let written = self.change(kind, &key(kind, namespace, name), &INSIDE, |old| {
             let mut new = old.clone();
@@ -107,7 +127,8 @@ impl Store {
             grace: Some(0),
             ..DeleteOptions::default()
         };
-        self.remove(kind, &key(kind, namespace, name), &options).map(drop)
+        self.remove(kind, &key(kind, namespace, name), &options)
+            .map(drop)
     }
 
     /// Puts anything with a name into the store, past decoding, defaulting and validation: to see what
@@ -121,7 +142,9 @@ impl Store {
         if kind.namespaced {
             object["metadata"]["namespace"] = json!(namespace);
         }
-        self.core().lock().put(kind, &key(kind, &namespace, &name), object);
+        self.core()
+            .lock()
+            .put(kind, &key(kind, &namespace, &name), object);
         Ok(())
     }
 
@@ -130,7 +153,12 @@ impl Store {
         self.core().version()
     }
 
-    fn merge_status(&self, kind: &'static Kind, key: &Key, status: &Value) -> Result<super::Written, ApiError> {
+    fn merge_status(
+        &self,
+        kind: &'static Kind,
+        key: &Key,
+        status: &Value,
+    ) -> Result<super::Written, ApiError> {
         self.change(kind, key, &STATUS, |old| {
             let mut new = old.clone();
             json_patch::merge(&mut new, &json!({ "status": status }));
@@ -142,9 +170,14 @@ impl Store {
 /// The namespaces and the one service that every cluster has.
 pub(crate) fn furnish(store: &Arc<Store>, api_port: u16) -> Result<(), ApiError> {
     for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
-        store.create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}))?;
+        store
+            .create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}))?;
     }
-    let first = store.settings.service_ranges.first().and_then(|r| r.hosts().next());
+    let first = store
+        .settings
+        .service_ranges
+        .first()
+        .and_then(|r| r.hosts().next());
     let Some(first) = first else {
         return Ok(());
     };
@@ -179,7 +212,9 @@ fn kind_named(name: &str) -> Result<&'static Kind, ApiError> {
 }
 
 fn namespace_of(kind: &Kind, object: &Value) -> String {
-    let given = object["metadata"]["namespace"].as_str().filter(|n| !n.is_empty());
+    let given = object["metadata"]["namespace"]
+        .as_str()
+        .filter(|n| !n.is_empty());
     match kind.namespaced {
         true => given.unwrap_or("default").to_owned(),
         false => String::new(),

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::Settings;
 use super::admission::{now, uid};
 use super::core::Inner;
 use super::object::{Key, Object};
-use super::Settings;
 use crate::api::errors::ApiError;
 use crate::api::kinds::{KINDS, Kind};
 
@@ -40,19 +40,35 @@ pub(super) fn delete(
     key: &Key,
     options: &DeleteOptions,
 ) -> Result<Deleted, ApiError> {
-    let object = inner.get(kind, key).ok_or_else(|| ApiError::not_found(kind, &key.name))?;
+    let object = inner
+        .get(kind, key)
+        .ok_or_else(|| ApiError::not_found(kind, &key.name))?;
     check_preconditions(kind, key, &object, options)?;
     if kind.plural == "namespaces" && IMMORTAL.contains(&key.name.as_str()) {
-        return Err(ApiError::forbidden(kind, &key.name, "this namespace may not be deleted"));
+        return Err(ApiError::forbidden(
+            kind,
+            &key.name,
+            "this namespace may not be deleted",
+        ));
     }
     if options.dry_run {
         return Ok(Deleted::Gone(object));
     }
     if kind.plural == "namespaces" {
-        mark(inner, kind, key, &object, 0, Some(json!({"phase": "Terminating"})));
+        mark(
+            inner,
+            kind,
+            key,
+            &object,
+            0,
+            Some(json!({"phase": "Terminating"})),
+        );
         for content in KINDS.iter().filter(|k| k.namespaced) {
             for held in inner.list(content, &key.name) {
-                let options = DeleteOptions { grace: options.grace, ..DeleteOptions::default() };
+                let options = DeleteOptions {
+                    grace: options.grace,
+                    ..DeleteOptions::default()
+                };
                 let held = Key::new(held.namespace(), held.name());
                 // What cannot be found was taken along by something deleted before it.
                 let _ = delete(inner, settings, content, &held, &options);
@@ -65,7 +81,9 @@ pub(super) fn delete(
         });
     }
     let grace = grace(settings, kind, &object.value, options);
-    let finalizers = object.value["metadata"]["finalizers"].as_array().is_some_and(|f| !f.is_empty());
+    let finalizers = object.value["metadata"]["finalizers"]
+        .as_array()
+        .is_some_and(|f| !f.is_empty());
     if grace > 0 || finalizers {
         return Ok(Deleted::Going(mark(inner, kind, key, &object, grace, None)));
     }
@@ -74,10 +92,17 @@ pub(super) fn delete(
         .ok_or_else(|| ApiError::not_found(kind, &key.name))
 }
 
-fn check_preconditions(kind: &Kind, key: &Key, object: &Object, options: &DeleteOptions) -> Result<(), ApiError> {
+fn check_preconditions(
+    kind: &Kind,
+    key: &Key,
+    object: &Object,
+    options: &DeleteOptions,
+) -> Result<(), ApiError> {
     let uid = object.value["metadata"]["uid"].as_str().unwrap_or_default();
     if let Some(wanted) = options.uid.as_deref().filter(|w| *w != uid) {
-        let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}");
+        let why = format!(
+            "Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}"
+        );
         return Err(ApiError::conflict(kind, &key.name, &why));
     }
     let version = object.version.to_string();
@@ -94,7 +119,10 @@ fn check_preconditions(kind: &Kind, key: &Key, object: &Object, options: &Delete
 fn grace(settings: &Settings, kind: &Kind, pod: &Value, options: &DeleteOptions) -> i64 {
     let runs = kind.plural == "pods"
         && pod["spec"]["nodeName"].is_string()
-        && !matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+        && !matches!(
+            pod["status"]["phase"].as_str(),
+            Some("Succeeded" | "Failed")
+        );
     if !settings.graceful_pods || !runs {
         return 0;
     }
@@ -143,7 +171,10 @@ pub(super) fn may_go(kind: &Kind, value: &Value) -> bool {
     metadata["deletionTimestamp"].is_string()
         && metadata["finalizers"].as_array().is_none_or(Vec::is_empty)
         && kind.plural != "namespaces"
-        && metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or_default() == 0
+        && metadata["deletionGracePeriodSeconds"]
+            .as_i64()
+            .unwrap_or_default()
+            == 0
 }
 
 /// Removes a namespace that is going and has become empty.
@@ -154,9 +185,16 @@ fn bury_namespace(inner: &mut Inner, name: &str) {
     let key = Key::new("", name);
     let going = inner.get(kind, &key).is_some_and(|ns| {
         ns.value["metadata"]["deletionTimestamp"].is_string()
-            && ns.value["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty)
+            && ns.value["metadata"]["finalizers"]
+                .as_array()
+                .is_none_or(Vec::is_empty)
     });
-    let empty = || KINDS.iter().filter(|k| k.namespaced).all(|k| inner.list(k, name).is_empty());
+    let empty = || {
+        KINDS
+            .iter()
+            .filter(|k| k.namespaced)
+            .all(|k| inner.list(k, name).is_empty())
+    };
     if going && empty() {
         inner.remove(kind, &key);
     }
@@ -164,7 +202,8 @@ fn bury_namespace(inner: &mut Inner, name: &str) {
 
 /// May something be made in this namespace?
 pub(super) fn namespace_accepts(inner: &Inner, kind: &Kind, key: &Key) -> Result<(), ApiError> {
-    let Some(namespaces) = Kind::by_plural("", "v1", "namespaces").filter(|_| kind.namespaced) else {
+    let Some(namespaces) = Kind::by_plural("", "v1", "namespaces").filter(|_| kind.namespaced)
+    else {
         return Ok(());
     };
     let namespace = inner

@@ -117,7 +117,10 @@ impl Store {
             let old = self.read(kind, key)?;
             let wanted = change(&old.value)?;
             let version = &wanted["metadata"]["resourceVersion"];
-            if version.as_str().is_some_and(|v| !v.is_empty() && v != old.version.to_string()) {
+            if version
+                .as_str()
+                .is_some_and(|v| !v.is_empty() && v != old.version.to_string())
+            {
                 return Err(ApiError::modified(kind, &key.name));
             }
             let (mut value, warnings) = admission::decode(kind, wanted, write)?;
@@ -133,7 +136,12 @@ impl Store {
             }
             if kind.plural == "services" && write.subresource.is_none() {
                 let others = inner.list(kind, "");
-                defaults::service::allocate(kind, &mut value, &others, &self.settings.service_ranges)?;
+                defaults::service::allocate(
+                    kind,
+                    &mut value,
+                    &others,
+                    &self.settings.service_ranges,
+                )?;
             }
             if write.subresource.is_none() {
                 validate::validate(kind, &value, Some(&old.value))?;
@@ -160,7 +168,12 @@ impl Store {
     }
 
     /// Deletes, or begins to: finalizers, graceful pods and a namespace's contents come first.
-    pub(crate) fn remove(&self, kind: &'static Kind, key: &Key, options: &DeleteOptions) -> Result<Deleted, ApiError> {
+    pub(crate) fn remove(
+        &self,
+        kind: &'static Kind,
+        key: &Key,
+        options: &DeleteOptions,
+    ) -> Result<Deleted, ApiError> {
         let mut inner = self.core.lock();
         lifecycle::delete(&mut inner, &self.settings, kind, key, options)
     }

@@ -42,11 +42,14 @@ impl Object {
     }
 
     pub(crate) fn bytes(&self) -> &Bytes {
-        self.bytes.get_or_init(|| Bytes::from(self.value.to_string()))
+        self.bytes
+            .get_or_init(|| Bytes::from(self.value.to_string()))
     }
 
     pub(crate) fn namespace(&self) -> &str {
-        self.value["metadata"]["namespace"].as_str().unwrap_or_default()
+        self.value["metadata"]["namespace"]
+            .as_str()
+            .unwrap_or_default()
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -83,7 +86,11 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    pub(crate) fn new(change: Change, object: Arc<Object>, previous: Option<Arc<Object>>) -> Arc<Event> {
+    pub(crate) fn new(
+        change: Change,
+        object: Arc<Object>,
+        previous: Option<Arc<Object>>,
+    ) -> Arc<Event> {
         Arc::new(Event {
             change,
             object,

@@ -14,7 +14,11 @@ pub(super) fn since(timestamp: &Value, now: Timestamp) -> String {
 fn human(seconds: i64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     let two = |a: i64, x: &str, b: i64, y: &str| {
-        if b == 0 { format!("{a}{x}") } else { format!("{a}{x}{b}{y}") }
+        if b == 0 {
+            format!("{a}{x}")
+        } else {
+            format!("{a}{x}{b}{y}")
+        }
     };
     match seconds {
         // Clocks may differ by a little.

@@ -19,7 +19,11 @@ pub(super) const CONFIG_MAPS: Printer = Printer {
     columns: &[NAME, ("Data", "integer", 0), AGE],
     row: |map, now| {
         let count = |field: &str| map[field].as_object().map_or(0, |m| m.len());
-        vec![name(map), json!(count("data") + count("binaryData")), age(map, now)]
+        vec![
+            name(map),
+            json!(count("data") + count("binaryData")),
+            age(map, now),
+        ]
     },
 };
 
@@ -70,14 +74,20 @@ fn node(node: &Value, now: Timestamp) -> Vec<Value> {
         .as_object()
         .into_iter()
         .flatten()
-        .filter_map(|(key, value)| match key.strip_prefix("node-role.kubernetes.io/") {
-            Some(role) => Some(role),
-            None if key == "kubernetes.io/role" => value.as_str(),
-            None => None,
-        })
+        .filter_map(
+            |(key, value)| match key.strip_prefix("node-role.kubernetes.io/") {
+                Some(role) => Some(role),
+                None if key == "kubernetes.io/role" => value.as_str(),
+                None => None,
+            },
+        )
         .filter(|role| !role.is_empty())
         .collect();
-    let roles = if roles.is_empty() { "<none>".to_owned() } else { roles.join(",") };
+    let roles = if roles.is_empty() {
+        "<none>".to_owned()
+    } else {
+        roles.join(",")
+    };
     let address = |kind: &str| {
         let found = list(&node["status"]["addresses"]).find(|a| a["type"] == kind);
         found.map_or("<none>", |a| text(&a["address"], "<none>"))
@@ -106,9 +116,17 @@ fn event(event: &Value, now: Timestamp) -> Vec<Value> {
         super::age::since(at, now)
     };
     let about = &event["involvedObject"];
-    let object = format!("{}/{}", text(&about["kind"], "").to_lowercase(), text(&about["name"], ""));
+    let object = format!(
+        "{}/{}",
+        text(&about["kind"], "").to_lowercase(),
+        text(&about["name"], "")
+    );
     let source = match text(&event["source"]["host"], "") {
-        "" => text(&event["source"]["component"], text(&event["reportingComponent"], "")).to_owned(),
+        "" => text(
+            &event["source"]["component"],
+            text(&event["reportingComponent"], ""),
+        )
+        .to_owned(),
         host => format!("{}, {host}", text(&event["source"]["component"], "")),
     };
     vec![

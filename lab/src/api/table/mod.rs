@@ -99,7 +99,10 @@ fn age(object: &Value, now: Timestamp) -> Value {
 }
 
 fn text<'a>(value: &'a Value, otherwise: &'a str) -> &'a str {
-    value.as_str().filter(|s| !s.is_empty()).unwrap_or(otherwise)
+    value
+        .as_str()
+        .filter(|s| !s.is_empty())
+        .unwrap_or(otherwise)
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
@@ -114,5 +117,9 @@ fn labels(value: &Value) -> String {
         .flatten()
         .map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default()))
         .collect();
-    if pairs.is_empty() { "<none>".to_owned() } else { pairs.join(",") }
+    if pairs.is_empty() {
+        "<none>".to_owned()
+    } else {
+        pairs.join(",")
+    }
 }

@@ -10,7 +10,13 @@ const SHOWN: usize = 3;
 
 pub(super) const NETWORK_POLICIES: Printer = Printer {
     columns: &[NAME, ("Pod-Selector", "string", 0), AGE],
-    row: |policy, now| vec![name(policy), json!(selector(&policy["spec"]["podSelector"])), age(policy, now)],
+    row: |policy, now| {
+        vec![
+            name(policy),
+            json!(selector(&policy["spec"]["podSelector"])),
+            age(policy, now),
+        ]
+    },
 };
 
 pub(super) const SERVICES: Printer = Printer {
@@ -28,7 +34,13 @@ pub(super) const SERVICES: Printer = Printer {
 
 pub(super) const ENDPOINTS: Printer = Printer {
     columns: &[NAME, ("Endpoints", "string", 0), AGE],
-    row: |endpoints, now| vec![name(endpoints), json!(addresses(endpoints)), age(endpoints, now)],
+    row: |endpoints, now| {
+        vec![
+            name(endpoints),
+            json!(addresses(endpoints)),
+            age(endpoints, now),
+        ]
+    },
 };
 
 pub(super) const ENDPOINT_SLICES: Printer = Printer {
@@ -45,12 +57,17 @@ pub(super) const ENDPOINT_SLICES: Printer = Printer {
 /// A label selector in kubectl's notation.
 fn selector(selector: &Value) -> String {
     let mut parts = Vec::new();
-    if let Some(map) = selector["matchLabels"].as_object().filter(|m| !m.is_empty()) {
+    if let Some(map) = selector["matchLabels"]
+        .as_object()
+        .filter(|m| !m.is_empty())
+    {
         parts.push(labels(&Value::Object(map.clone())));
     }
     for requirement in list(&selector["matchExpressions"]) {
         let key = text(&requirement["key"], "");
-        let values: Vec<&str> = list(&requirement["values"]).filter_map(Value::as_str).collect();
+        let values: Vec<&str> = list(&requirement["values"])
+            .filter_map(Value::as_str)
+            .collect();
         let values = values.join(",");
         parts.push(match requirement["operator"].as_str() {
             Some("In") => format!("{key} in ({values})"),
@@ -59,13 +76,19 @@ fn selector(selector: &Value) -> String {
             _ => key.to_owned(),
         });
     }
-    if parts.is_empty() { "<none>".to_owned() } else { parts.join(",") }
+    if parts.is_empty() {
+        "<none>".to_owned()
+    } else {
+        parts.join(",")
+    }
 }
 
 fn service(service: &Value, now: Timestamp) -> Vec<Value> {
     let spec = &service["spec"];
     let kind = text(&spec["type"], "ClusterIP");
-    let given: Vec<&str> = list(&spec["externalIPs"]).filter_map(Value::as_str).collect();
+    let given: Vec<&str> = list(&spec["externalIPs"])
+        .filter_map(Value::as_str)
+        .collect();
     let balanced: Vec<&str> = list(&service["status"]["loadBalancer"]["ingress"])
         .filter_map(|i| i["ip"].as_str().or(i["hostname"].as_str()))
         .collect();
@@ -84,11 +107,18 @@ fn service(service: &Value, now: Timestamp) -> Vec<Value> {
             }
         })
         .collect();
-    let ports = if ports.is_empty() { "<none>".to_owned() } else { ports.join(",") };
+    let ports = if ports.is_empty() {
+        "<none>".to_owned()
+    } else {
+        ports.join(",")
+    };
     vec![
         name(service),
         json!(kind),
-        json!(text(&spec["clusterIPs"][0], text(&spec["clusterIP"], "<none>"))),
+        json!(text(
+            &spec["clusterIPs"][0],
+            text(&spec["clusterIP"], "<none>")
+        )),
         json!(external),
         json!(ports),
         age(service, now),
@@ -109,7 +139,11 @@ fn addresses(endpoints: &Value) -> String {
     for subset in list(&endpoints["subsets"]) {
         for address in list(&subset["addresses"]) {
             let ip = text(&address["ip"], "");
-            let shown_ip = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
+            let shown_ip = if ip.contains(':') {
+                format!("[{ip}]")
+            } else {
+                ip.to_owned()
+            };
             let mut ports = list(&subset["ports"]).peekable();
             if ports.peek().is_none() {
                 all.push(ip.to_owned());

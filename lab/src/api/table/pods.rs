@@ -25,7 +25,11 @@ fn row(pod: &Value, now: Timestamp) -> Vec<Value> {
     let seen = Seen::of(pod);
     let restarts = match &seen.last_restart {
         Some(at) if seen.restarts > 0 => {
-            format!("{} ({} ago)", seen.restarts, super::age::since(&json!(at), now))
+            format!(
+                "{} ({} ago)",
+                seen.restarts,
+                super::age::since(&json!(at), now)
+            )
         }
         _ => seen.restarts.to_string(),
     };
@@ -56,7 +60,8 @@ impl Seen {
     fn of(pod: &Value) -> Seen {
         let (spec, status) = (&pod["spec"], &pod["status"]);
         let always = |name: &Value| {
-            list(&spec["initContainers"]).any(|c| c["name"] == *name && c["restartPolicy"] == "Always")
+            list(&spec["initContainers"])
+                .any(|c| c["name"] == *name && c["restartPolicy"] == "Always")
         };
         let sidecars = list(&spec["initContainers"]).filter(|c| c["restartPolicy"] == "Always");
         let mut seen = Seen {
@@ -73,7 +78,9 @@ impl Seen {
         if pod["metadata"]["deletionTimestamp"].is_string() {
             seen.word = match status["reason"].as_str() {
                 Some("NodeLost") => "Unknown",
-                _ if matches!(status["phase"].as_str(), Some("Succeeded" | "Failed")) => return seen,
+                _ if matches!(status["phase"].as_str(), Some("Succeeded" | "Failed")) => {
+                    return seen;
+                }
                 _ => "Terminating",
             }
             .to_owned();
@@ -90,8 +97,8 @@ impl Seen {
                 self.ready += usize::from(container["ready"] == true);
             }
             let state = &container["state"];
-            let done = state["terminated"]["exitCode"] == 0
-                || (sidecar && container["started"] == true);
+            let done =
+                state["terminated"]["exitCode"] == 0 || (sidecar && container["started"] == true);
             if done {
                 continue;
             }
@@ -155,7 +162,10 @@ fn gates(pod: &Value) -> String {
     if wanted.is_empty() {
         return "<none>".to_owned();
     }
-    let met = wanted.iter().filter(|g| condition(pod, text(&g["conditionType"], ""))).count();
+    let met = wanted
+        .iter()
+        .filter(|g| condition(pod, text(&g["conditionType"], "")))
+        .count();
     format!("{met}/{}", wanted.len())
 }
 
@@ -169,7 +179,10 @@ mod tests {
 
     fn cells(pod: Value) -> Vec<String> {
         let cells = row(&pod, Timestamp::UNIX_EPOCH);
-        cells[1..4].iter().map(|c| c.as_str().unwrap().to_owned()).collect()
+        cells[1..4]
+            .iter()
+            .map(|c| c.as_str().unwrap().to_owned())
+            .collect()
     }
 
     #[test]
@@ -193,9 +206,16 @@ mod tests {
                 json!({"phase": "Pending", "initContainerStatuses": [{"name": "i", "state": {"waiting": {"reason": "PodInitializing"}}}]}),
                 ["0/1", "Init:0/0", "0"],
             ),
-            (json!({"phase": "Failed", "reason": "Evicted"}), ["0/1", "Evicted", "0"]),
+            (
+                json!({"phase": "Failed", "reason": "Evicted"}),
+                ["0/1", "Evicted", "0"],
+            ),
         ] {
-            assert_eq!(cells(json!({"metadata": {}, "spec": spec, "status": status})), expected, "{status}");
+            assert_eq!(
+                cells(json!({"metadata": {}, "spec": spec, "status": status})),
+                expected,
+                "{status}"
+            );
         }
         let going = json!({"metadata": {"deletionTimestamp": "x"}, "spec": spec, "status": {"phase": "Running"}});
         assert_eq!(cells(going)[1], "Terminating");

@@ -46,7 +46,11 @@ pub(super) fn validate(object: &Value, old: Option<&Value>, errors: &mut Errors)
         }
         let protocol = text(&port["protocol"]);
         if !matches!(protocol, "TCP" | "UDP" | "SCTP") {
-            errors.not_supported(format!("ports[{i}].protocol"), protocol, &["SCTP", "TCP", "UDP"]);
+            errors.not_supported(
+                format!("ports[{i}].protocol"),
+                protocol,
+                &["SCTP", "TCP", "UDP"],
+            );
         }
     }
 }

@@ -20,11 +20,19 @@ struct FieldError {
 impl Errors {
     pub(crate) fn invalid(&mut self, field: impl Into<String>, value: impl Into<Value>, why: &str) {
         let value = value.into();
-        self.push("FieldValueInvalid", field, format!("Invalid value: {value}: {why}"));
+        self.push(
+            "FieldValueInvalid",
+            field,
+            format!("Invalid value: {value}: {why}"),
+        );
     }
 
     pub(crate) fn required(&mut self, field: impl Into<String>, why: &str) {
-        self.push("FieldValueRequired", field, with_detail("Required value", why));
+        self.push(
+            "FieldValueRequired",
+            field,
+            with_detail("Required value", why),
+        );
     }
 
     pub(crate) fn forbidden(&mut self, field: impl Into<String>, why: &str) {
@@ -33,7 +41,11 @@ impl Errors {
 
     pub(crate) fn duplicate(&mut self, field: impl Into<String>, value: impl Into<Value>) {
         let value = value.into();
-        self.push("FieldValueDuplicate", field, format!("Duplicate value: {value}"));
+        self.push(
+            "FieldValueDuplicate",
+            field,
+            format!("Duplicate value: {value}"),
+        );
     }
 
     pub(crate) fn not_found(&mut self, field: impl Into<String>, value: &str) {
@@ -41,7 +53,12 @@ impl Errors {
     }
 
     /// `allowed` is told in the order given.
-    pub(crate) fn not_supported(&mut self, field: impl Into<String>, value: &str, allowed: &[&str]) {
+    pub(crate) fn not_supported(
+        &mut self,
+        field: impl Into<String>,
+        value: &str,
+        allowed: &[&str],
+    ) {
         let allowed: Vec<String> = allowed.iter().map(|a| format!("{a:?}")).collect();
         let message = format!(
             "Unsupported value: {value:?}: supported values: {}",

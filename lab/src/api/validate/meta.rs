@@ -28,11 +28,19 @@ pub(super) fn validate(kind: &Kind, object: &Value, old: Option<&Value>, errors:
     }
     for (key, value) in metadata["labels"].as_object().into_iter().flatten() {
         errors.each("metadata.labels", key, names::qualified_name(key));
-        errors.each("metadata.labels", text(value), names::label_value(text(value)));
+        errors.each(
+            "metadata.labels",
+            text(value),
+            names::label_value(text(value)),
+        );
     }
     let mut size = 0;
     for (key, value) in metadata["annotations"].as_object().into_iter().flatten() {
-        errors.each("metadata.annotations", key, names::qualified_name(&key.to_lowercase()));
+        errors.each(
+            "metadata.annotations",
+            key,
+            names::qualified_name(&key.to_lowercase()),
+        );
         size += key.len() + text(value).len();
     }
     if size > ANNOTATIONS_MAX {
@@ -40,8 +48,15 @@ pub(super) fn validate(kind: &Kind, object: &Value, old: Option<&Value>, errors:
     }
     for (_, finalizer) in items(&metadata["finalizers"]) {
         let finalizer = text(finalizer);
-        errors.each("metadata.finalizers", finalizer, names::qualified_name(finalizer));
-        if names::qualified_name(finalizer).is_empty() && !finalizer.contains('/') && !is_standard(finalizer) {
+        errors.each(
+            "metadata.finalizers",
+            finalizer,
+            names::qualified_name(finalizer),
+        );
+        if names::qualified_name(finalizer).is_empty()
+            && !finalizer.contains('/')
+            && !is_standard(finalizer)
+        {
             errors.invalid(
                 "metadata.finalizers",
                 finalizer,

@@ -4,8 +4,8 @@
 //! Messages are those of a kube-apiserver as far as they are known, since people search for them. It
 //! comes after defaulting, and on update sees the old object too.
 
-pub(crate) mod field;
 mod endpoint_slice;
+pub(crate) mod field;
 mod meta;
 pub(crate) mod names;
 mod network_policy;

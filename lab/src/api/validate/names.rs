@@ -57,7 +57,11 @@ pub(crate) fn qualified_name(value: &str) -> Vec<String> {
             if prefix.is_empty() {
                 why.push("prefix part must be non-empty".to_owned());
             } else {
-                why.extend(dns_subdomain(prefix).into_iter().map(|w| format!("prefix part {w}")));
+                why.extend(
+                    dns_subdomain(prefix)
+                        .into_iter()
+                        .map(|w| format!("prefix part {w}")),
+                );
             }
             name
         }
@@ -71,9 +75,16 @@ pub(crate) fn qualified_name(value: &str) -> Vec<String> {
     if name.is_empty() {
         why.push("name part must be non-empty".to_owned());
     }
-    why.extend(too_long(name, 63).into_iter().map(|w| format!("name part {w}")));
+    why.extend(
+        too_long(name, 63)
+            .into_iter()
+            .map(|w| format!("name part {w}")),
+    );
     if !is_qualified(name) {
-        why.push(format!("name part {}", pattern(QUALIFIED_MESSAGE, QUALIFIED, examples)));
+        why.push(format!(
+            "name part {}",
+            pattern(QUALIFIED_MESSAGE, QUALIFIED, examples)
+        ));
     }
     why
 }
@@ -127,7 +138,10 @@ pub(crate) fn port_number(value: i64) -> Vec<String> {
 
 fn is_label(value: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    !value.is_empty() && value.chars().all(inner) && !value.starts_with('-') && !value.ends_with('-')
+    !value.is_empty()
+        && value.chars().all(inner)
+        && !value.starts_with('-')
+        && !value.ends_with('-')
 }
 
 fn is_qualified(value: &str) -> bool {
@@ -173,7 +187,11 @@ mod tests {
             (&long, false, true, false),
         ] {
             assert_eq!(dns_label(name).is_empty(), label, "label {name}");
-            assert_eq!(dns_subdomain(name).is_empty(), subdomain, "subdomain {name}");
+            assert_eq!(
+                dns_subdomain(name).is_empty(),
+                subdomain,
+                "subdomain {name}"
+            );
             assert_eq!(dns_1035_label(name).is_empty(), label_1035, "1035 {name}");
         }
     }
@@ -182,7 +200,9 @@ mod tests {
     fn the_sentence_is_the_apis_own() {
         assert_eq!(
             dns_label("X_Y"),
-            ["a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"]
+            [
+                "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+            ]
         );
     }
 

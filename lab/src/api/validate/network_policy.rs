@@ -52,12 +52,20 @@ fn port(port: &Value, at: &str, errors: &mut Errors) {
     match &port["port"] {
         Value::Null => {
             if let Some(end) = end {
-                errors.invalid(end_at, end, "may not be specified when `port` is not specified");
+                errors.invalid(
+                    end_at,
+                    end,
+                    "may not be specified when `port` is not specified",
+                );
             }
         }
         Value::String(name) => {
             if let Some(end) = end {
-                errors.invalid(end_at, end, "may not be specified when `port` is non-numeric");
+                errors.invalid(
+                    end_at,
+                    end,
+                    "may not be specified when `port` is non-numeric",
+                );
             }
             errors.each(&format!("{at}.port"), name, names::port_name(name));
         }
@@ -119,7 +127,11 @@ fn ip_block(block: &Value, at: &str, errors: &mut Errors) {
 fn parse(cidr: &str, at: String, errors: &mut Errors) -> Option<IpNet> {
     let net = cidr.parse::<IpNet>().ok();
     if net.is_none() {
-        errors.invalid(at, cidr, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
+        errors.invalid(
+            at,
+            cidr,
+            "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
+        );
     }
     net
 }

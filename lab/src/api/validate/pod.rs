@@ -32,7 +32,12 @@ pub(super) fn validate(object: &Value, old: Option<&Value>, errors: &mut Errors)
             }
         }
     }
-    one_of(spec, "restartPolicy", &["Always", "OnFailure", "Never"], errors);
+    one_of(
+        spec,
+        "restartPolicy",
+        &["Always", "OnFailure", "Never"],
+        errors,
+    );
     one_of(
         spec,
         "dnsPolicy",
@@ -47,7 +52,13 @@ pub(super) fn validate(object: &Value, old: Option<&Value>, errors: &mut Errors)
     }
 }
 
-fn container(container: &Value, at: &str, host_network: bool, volumes: &HashSet<&str>, errors: &mut Errors) {
+fn container(
+    container: &Value,
+    at: &str,
+    host_network: bool,
+    volumes: &HashSet<&str>,
+    errors: &mut Errors,
+) {
     let name = text(&container["name"]);
     if name.is_empty() {
         errors.required(format!("{at}.name"), "");
@@ -110,7 +121,11 @@ fn container(container: &Value, at: &str, host_network: bool, volumes: &HashSet<
         if path.is_empty() {
             errors.required(format!("{at}.volumeMounts[{i}].mountPath"), "");
         } else if !paths.insert(path) {
-            errors.invalid(format!("{at}.volumeMounts[{i}].mountPath"), path, "must be unique");
+            errors.invalid(
+                format!("{at}.volumeMounts[{i}].mountPath"),
+                path,
+                "must be unique",
+            );
         }
     }
 }
@@ -162,8 +177,8 @@ fn unchanged(new: &Value, old: &Value, errors: &mut Errors) {
             };
         }
     }
-    let kept = items(&old["tolerations"])
-        .all(|(_, t)| items(&new["tolerations"]).any(|(_, n)| n == t));
+    let kept =
+        items(&old["tolerations"]).all(|(_, t)| items(&new["tolerations"]).any(|(_, n)| n == t));
     if masked != *old || !kept {
         errors.forbidden("spec", IMMUTABLE);
     }
@@ -193,16 +208,45 @@ mod tests {
 
     #[test]
     fn containers_have_names_images_and_ports_that_fit() {
-        let port = |p: Value| spec(json!({"containers": [{"name": "app", "image": "a", "ports": [p]}]}));
+        let port =
+            |p: Value| spec(json!({"containers": [{"name": "app", "image": "a", "ports": [p]}]}));
         for (spec, expected) in [
-            (spec(json!({"containers": null})), "spec.containers: Required value"),
-            (spec(json!({"containers": [{"name": "app"}]})), "spec.containers[0].image: Required value"),
-            (spec(json!({"containers": [{"name": "a", "image": "a"}, {"name": "a", "image": "a"}]})), "spec.containers[1].name: Duplicate value: \"a\""),
-            (port(json!({"protocol": "TCP"})), "spec.containers[0].ports[0].containerPort: Required value"),
-            (port(json!({"containerPort": 65536, "protocol": "TCP"})), "spec.containers[0].ports[0].containerPort: Invalid value: 65536: must be between 1 and 65535, inclusive"),
-            (port(json!({"containerPort": 1, "protocol": "tcp"})), r#"spec.containers[0].ports[0].protocol: Unsupported value: "tcp": supported values: "SCTP", "TCP", "UDP""#),
-            (spec(json!({"restartPolicy": "Sometimes"})), r#"spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never""#),
-            (spec(json!({"containers": [{"name": "a", "image": "a", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}]})), "spec.containers[0].volumeMounts[0].name: Not found: \"v\""),
+            (
+                spec(json!({"containers": null})),
+                "spec.containers: Required value",
+            ),
+            (
+                spec(json!({"containers": [{"name": "app"}]})),
+                "spec.containers[0].image: Required value",
+            ),
+            (
+                spec(
+                    json!({"containers": [{"name": "a", "image": "a"}, {"name": "a", "image": "a"}]}),
+                ),
+                "spec.containers[1].name: Duplicate value: \"a\"",
+            ),
+            (
+                port(json!({"protocol": "TCP"})),
+                "spec.containers[0].ports[0].containerPort: Required value",
+            ),
+            (
+                port(json!({"containerPort": 65536, "protocol": "TCP"})),
+                "spec.containers[0].ports[0].containerPort: Invalid value: 65536: must be between 1 and 65535, inclusive",
+            ),
+            (
+                port(json!({"containerPort": 1, "protocol": "tcp"})),
+                r#"spec.containers[0].ports[0].protocol: Unsupported value: "tcp": supported values: "SCTP", "TCP", "UDP""#,
+            ),
+            (
+                spec(json!({"restartPolicy": "Sometimes"})),
+                r#"spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never""#,
+            ),
+            (
+                spec(
+                    json!({"containers": [{"name": "a", "image": "a", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}]}),
+                ),
+                "spec.containers[0].volumeMounts[0].name: Not found: \"v\"",
+            ),
         ] {
             assert_eq!(refusals(spec.clone(), None), [expected], "{spec}");
         }
@@ -214,9 +258,15 @@ mod tests {
         let image = json!({"nodeName": "n", "containers": [{"name": "app", "image": "app:2", "ports": [{"containerPort": 80, "protocol": "TCP"}]}]});
         assert!(refusals(spec(image), Some(old())).is_empty());
         assert!(refusals(spec(json!({"nodeName": "n"})), Some(spec(json!({})))).is_empty());
-        for change in [json!({"nodeName": "m"}), json!({"nodeName": "n", "hostNetwork": true})] {
+        for change in [
+            json!({"nodeName": "m"}),
+            json!({"nodeName": "n", "hostNetwork": true}),
+        ] {
             let found = refusals(spec(change.clone()), Some(old()));
-            assert!(found[0].starts_with("spec: Forbidden: pod updates may not change"), "{change}");
+            assert!(
+                found[0].starts_with("spec: Forbidden: pod updates may not change"),
+                "{change}"
+            );
         }
     }
 }

@@ -24,13 +24,21 @@ pub(super) fn validate(selector: &Value, path: &str, errors: &mut Errors) {
                 "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
             ),
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            other => errors.invalid(format!("{at}.operator"), other, "not a valid selector operator"),
+            other => errors.invalid(
+                format!("{at}.operator"),
+                other,
+                "not a valid selector operator",
+            ),
         }
         let key = text(&requirement["key"]);
         errors.each(&format!("{at}.key"), key, names::qualified_name(key));
         for (j, value) in items(&requirement["values"]) {
             let value = text(value);
-            errors.each(&format!("{at}.values[{j}]"), value, names::label_value(value));
+            errors.each(
+                &format!("{at}.values[{j}]"),
+                value,
+                names::label_value(value),
+            );
         }
     }
 }

@@ -39,7 +39,11 @@ pub(super) fn validate(object: &Value, old: Option<&Value>, errors: &mut Errors)
     ports(spec, errors);
     for (key, value) in spec["selector"].as_object().into_iter().flatten() {
         errors.each("spec.selector", key, names::qualified_name(key));
-        errors.each("spec.selector", text(value), names::label_value(text(value)));
+        errors.each(
+            "spec.selector",
+            text(value),
+            names::label_value(text(value)),
+        );
     }
     for (i, ip) in items(&spec["clusterIPs"]) {
         if !(headless && ip == "None") && text(ip).parse::<IpAddr>().is_err() {
@@ -83,7 +87,9 @@ fn ports(spec: &Value, errors: &mut Errors) {
             errors.not_supported(format!("{at}.protocol"), protocol, &["SCTP", "TCP", "UDP"]);
         }
         match &port["targetPort"] {
-            Value::String(name) => errors.each(&format!("{at}.targetPort"), name, names::port_name(name)),
+            Value::String(name) => {
+                errors.each(&format!("{at}.targetPort"), name, names::port_name(name))
+            }
             Value::Number(n) => {
                 let n = n.as_i64().unwrap_or_default();
                 for why in names::port_number(n) {
@@ -93,7 +99,10 @@ fn ports(spec: &Value, errors: &mut Errors) {
             _ => {}
         }
         if !seen.insert((number, protocol)) {
-            errors.duplicate(at, serde_json::json!({"port": number, "protocol": protocol}));
+            errors.duplicate(
+                at,
+                serde_json::json!({"port": number, "protocol": protocol}),
+            );
         }
     }
 }
@@ -101,7 +110,11 @@ fn ports(spec: &Value, errors: &mut Errors) {
 fn affinity(spec: &Value, errors: &mut Errors) {
     let both = ["ClientIP", "None"];
     if !both.contains(&text(&spec["sessionAffinity"])) {
-        errors.not_supported("spec.sessionAffinity", text(&spec["sessionAffinity"]), &both);
+        errors.not_supported(
+            "spec.sessionAffinity",
+            text(&spec["sessionAffinity"]),
+            &both,
+        );
     }
     for field in ["internalTrafficPolicy", "externalTrafficPolicy"] {
         if let Some(value) = spec[field].as_str()
@@ -134,21 +147,40 @@ mod tests {
         let ports = |p: Value| refusals(json!({ "ports": p }));
         for (found, expected) in [
             (ports(json!([])), "spec.ports: Required value"),
-            (ports(json!([{"port": 0, "protocol": "TCP"}])), "spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive"),
-            (ports(json!([{"port": 1, "protocol": "Tcp"}])), r#"spec.ports[0].protocol: Unsupported value: "Tcp": supported values: "SCTP", "TCP", "UDP""#),
-            (ports(json!([{"port": 1, "protocol": "TCP", "targetPort": "UP"}])), r#"spec.ports[0].targetPort: Invalid value: "UP": must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"#),
-            (ports(json!([{"name": "a", "port": 1, "protocol": "TCP"}, {"name": "b", "port": 1, "protocol": "TCP"}])), r#"spec.ports[1]: Duplicate value: {"port":1,"protocol":"TCP"}"#),
+            (
+                ports(json!([{"port": 0, "protocol": "TCP"}])),
+                "spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive",
+            ),
+            (
+                ports(json!([{"port": 1, "protocol": "Tcp"}])),
+                r#"spec.ports[0].protocol: Unsupported value: "Tcp": supported values: "SCTP", "TCP", "UDP""#,
+            ),
+            (
+                ports(json!([{"port": 1, "protocol": "TCP", "targetPort": "UP"}])),
+                r#"spec.ports[0].targetPort: Invalid value: "UP": must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"#,
+            ),
+            (
+                ports(
+                    json!([{"name": "a", "port": 1, "protocol": "TCP"}, {"name": "b", "port": 1, "protocol": "TCP"}]),
+                ),
+                r#"spec.ports[1]: Duplicate value: {"port":1,"protocol":"TCP"}"#,
+            ),
         ] {
             assert_eq!(found.first().map(String::as_str), Some(expected));
         }
-        assert!(refusals(json!({"clusterIP": "None", "clusterIPs": ["None"], "ports": null})).is_empty());
+        assert!(
+            refusals(json!({"clusterIP": "None", "clusterIPs": ["None"], "ports": null}))
+                .is_empty()
+        );
     }
 
     #[test]
     fn type_and_affinity_are_of_a_set() {
         assert_eq!(
             refusals(json!({"type": "Internal"})),
-            [r#"spec.type: Unsupported value: "Internal": supported values: "ClusterIP", "ExternalName", "LoadBalancer", "NodePort""#]
+            [
+                r#"spec.type: Unsupported value: "Internal": supported values: "ClusterIP", "ExternalName", "LoadBalancer", "NodePort""#
+            ]
         );
         assert_eq!(refusals(json!({"sessionAffinity": "Cookie"})).len(), 1);
     }
