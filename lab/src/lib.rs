@@ -19,4 +19,28 @@
 //! Everything a lab makes on the machine carries its id and goes away with it, also after a crash.
 #![forbid(unsafe_code)]
 
+mod access;
 pub mod api;
+mod capture;
+mod cluster;
+mod controller;
+mod flows;
+mod lab;
+mod machine;
+mod manifests;
+mod network;
+mod options;
+mod outcome;
+mod pod;
+pub mod privileges;
+mod serve;
+mod sidecar;
+mod wire;
+
+pub use capture::{Capture, Point, Seen};
+pub use flows::{FlowLine, Flows};
+pub use lab::Lab;
+pub use options::{Api, Builder, Forwarding, Sidecars};
+pub use outcome::{NoTarget, Outcome, ResolveError, Target};
+pub use pod::Pod;
+pub use sidecar::Sidecar;
