@@ -157,3 +157,7 @@ fn write_back(queue: &impl Queue, frame: &[u8], lane: &Lane) {
         tracing::trace!(%error, "a packet could not be written back");
     }
 }
+
+#[cfg(test)]
+#[path = "pump_tests.rs"]
+mod tests;
