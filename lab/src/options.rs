@@ -8,7 +8,7 @@ use anyhow::Result;
 use k8s_openapi::api::core::v1::Pod as PodObject;
 use serde_json::Value;
 
-use crate::Lab;
+use crate::{Lab, api};
 
 /// Which pods get a sidecar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,13 +23,22 @@ pub enum Sidecars {
 }
 
 /// Where the cluster's objects live.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub enum Api {
     /// In the lab's own API server.
-    #[default]
-    Embedded,
+    Embedded(api::Options),
     /// In a real one: the current context of this file.
     Kubeconfig(PathBuf),
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self::Embedded(api::Options {
+            // The lab says when a pod is gone, as a kubelet does.
+            graceful_pods: true,
+            ..api::Options::default()
+        })
+    }
 }
 
 /// How packets travel between two pods of the bridge.

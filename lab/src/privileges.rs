@@ -19,7 +19,10 @@ pub fn ensure() -> Result<()> {
 }
 
 /// Whether the lab can be built here.
-pub(crate) fn check() -> Result<()> {
+///
+/// # Errors
+/// When it cannot; says what to run instead.
+pub fn check() -> Result<()> {
     if !geteuid().is_root() {
         bail!("the lab needs network namespaces; {}", advice());
     }

@@ -8,16 +8,18 @@ use kube::ResourceExt as _;
 use sidewall::net::Protocol;
 
 use super::zone::cluster_ips;
-use crate::machine::nft::Translation;
+use crate::machine::nft::{Services, Translation};
 
-/// All translations of these objects, sorted.
+/// All translations of these objects, in one order.
 pub(crate) fn translations(
     services: &[&Service],
     slices: &[&EndpointSlice],
     node: &[IpAddr],
-) -> Vec<Translation> {
+) -> Services {
     let mut all = Vec::new();
+    let mut addresses = Vec::new();
     for service in services {
+        addresses.extend(cluster_ips(service));
         let slices: Vec<&EndpointSlice> = slices
             .iter()
             .copied()
@@ -31,7 +33,12 @@ pub(crate) fn translations(
     all.sort_unstable();
     // Two Services with the same external IP and port: the first one wins.
     all.dedup_by_key(|t| (t.address, t.protocol, t.port));
-    all
+    addresses.sort_unstable();
+    addresses.dedup();
+    Services {
+        translations: all,
+        cluster_ips: addresses,
+    }
 }
 
 fn of_port(

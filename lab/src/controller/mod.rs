@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::cluster::Cluster;
 use crate::flows::Flows;
 use crate::machine::claim::Claim;
-use crate::machine::nft::Translation;
+use crate::machine::nft::Services;
 use crate::network::Network;
 use crate::options::Builder;
 
@@ -28,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) network: Arc<Network>,
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) client: Client,
+    /// The API server is the lab's own.
+    pub(crate) embedded: bool,
     pub(crate) flows: Flows,
     pub(crate) options: Builder,
     /// The sidecar's binary, when any pod may need it.
@@ -41,7 +43,7 @@ pub(crate) struct Shared {
     /// Every pod, by `namespace/name`.
     pub(crate) pods: watch::Sender<pods::Pods>,
     /// What the node translates now; `None` before the first time.
-    pub(crate) programmed: watch::Sender<Option<Vec<Translation>>>,
+    pub(crate) programmed: watch::Sender<Option<Services>>,
     /// How many pods come up at once.
     pub(crate) workers: Semaphore,
 }

@@ -10,8 +10,9 @@ use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::{Binding, ObjectReference, Pod as PodObject};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
-use kube::api::{Api, PostParams};
+use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::runtime::reflector::ObjectRef;
+use serde_json::{Value, json};
 use sidewall::net::Protocol;
 
 use super::pods::full_name;
@@ -76,28 +77,37 @@ async fn schedule(shared: &Shared, object: &PodObject) -> Result<String> {
     let node = shared.first_node().to_owned();
     let namespace = object.namespace().unwrap_or_default();
     let api: Api<PodObject> = Api::namespaced(shared.client.clone(), &namespace);
-    let binding = Binding {
+    let name = object.name_any();
+    let bound = if shared.embedded {
+        // It has no schedulers to keep apart: whoever may write pods may say where they run.
+        let patch = Patch::Merge(json!({"spec": {"nodeName": node}}));
+        let params = PatchParams::default();
+        api.patch(&name, &params, &patch).await.map(drop)
+    } else {
+        let binding = binding(&namespace, &name, &node);
+        let params = PostParams::default();
+        let bound: Result<Value, _> = api
+            .create_subresource("binding", &name, &params, &binding)
+            .await;
+        bound.map(drop)
+    };
+    bound.with_context(|| format!("cannot bind {} to {node}", full_name(object)))?;
+    Ok(node)
+}
+
+fn binding(namespace: &str, name: &str, node: &str) -> Binding {
+    Binding {
         metadata: ObjectMeta {
-            name: Some(object.name_any()),
-            namespace: Some(namespace),
+            name: Some(name.to_owned()),
+            namespace: Some(namespace.to_owned()),
             ..ObjectMeta::default()
         },
         target: ObjectReference {
             kind: Some("Node".to_owned()),
-            name: Some(node.clone()),
+            name: Some(node.to_owned()),
             ..ObjectReference::default()
         },
-    };
-    let bound: Result<serde_json::Value, _> = api
-        .create_subresource(
-            "binding",
-            &object.name_any(),
-            &PostParams::default(),
-            &binding,
-        )
-        .await;
-    bound.with_context(|| format!("cannot bind {} to {node}", full_name(object)))?;
-    Ok(node)
+    }
 }
 
 async fn network(

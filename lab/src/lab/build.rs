@@ -1,7 +1,7 @@
 //! A lab coming up: claim, node, API server, objects, controllers; then waiting for the pods.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -11,27 +11,22 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::Lab;
-use crate::access::kubeconfig::Access;
-use crate::access::{objects, relay};
+use super::server::{self, Server};
+use crate::access::objects;
 use crate::cluster::Cluster;
 use crate::controller::pods::{Pods, State};
 use crate::controller::{Given, Shared, pods, services};
 use crate::flows::Flows;
 use crate::machine::claim::Claim;
 use crate::network::{Network, Plan};
-use crate::options::{Api, Builder, Sidecars};
+use crate::options::{Builder, Sidecars};
 use crate::privileges;
 use crate::sidecar::binary;
 
-/// Where a kube-apiserver listens.
-const API_PORT: u16 = 6443;
 /// The node's name, when no manifest brings a Node.
 const NODE: &str = "lab";
 /// Pods that come up at once: more would only wait for the kernel's one lock on interfaces.
 const WORKERS: usize = 8;
-
-/// The embedded API server; it ends when dropped.
-pub(super) type Server = ();
 
 pub(super) async fn build(mut options: Builder) -> Result<Lab> {
     if let Some(problem) = options.problem.take() {
@@ -52,19 +47,17 @@ pub(super) async fn build(mut options: Builder) -> Result<Lab> {
         .flat_map(|given| given.addresses.clone())
         .collect();
     let node_addresses = nodes.iter().flat_map(|(_, addresses)| addresses.clone());
-    let plan = Plan::new(&taken, node_addresses.collect());
+    let node_addresses = node_addresses.collect();
+    let plan = Plan::new(
+        &taken,
+        node_addresses,
+        &server::service_ranges(&options.api),
+    );
     let claim = Arc::new(Claim::new()?);
     let network = Network::new(Arc::clone(&claim), plan, options.forwarding, options.mtu);
     let network = Arc::new(network.await?);
-
-    let (access, server) = api_server(&options.api).await?;
-    let kubeconfig = claim.folder().join("kubeconfig");
-    access.write(&kubeconfig)?;
-    let inside = SocketAddr::new(network.plan().first_gateway(), API_PORT);
-    let relay = relay::start(network.node(), inside, access.host_and_port()).await?;
-    let pod_kubeconfig = claim.folder().join("kubeconfig-of-pods");
-    access.reached_at(inside).write(&pod_kubeconfig)?;
-    let client = access.client().await?;
+    let server = Server::start(&options.api, &claim, &network).await?;
+    let client = server.access.client().await?;
 
     let nodes = create_nodes(&client, nodes, network.plan()).await?;
     objects::create(&client, &without_nodes(&options.objects)).await?;
@@ -75,10 +68,11 @@ pub(super) async fn build(mut options: Builder) -> Result<Lab> {
         network,
         cluster,
         client,
+        embedded: server.embedded.is_some(),
         flows: Flows::new(),
         options,
         sidecar_binary,
-        pod_kubeconfig,
+        pod_kubeconfig: server.pod_kubeconfig.clone(),
         nodes,
         given,
         pods: watch::Sender::new(Pods::new()),
@@ -90,9 +84,7 @@ pub(super) async fn build(mut options: Builder) -> Result<Lab> {
     controllers.spawn(services::run(Arc::clone(&shared)));
     let lab = Lab {
         shared,
-        kubeconfig,
         controllers,
-        relay: Some(relay),
         server,
         outside: std::sync::Mutex::default(),
     };
@@ -103,13 +95,6 @@ pub(super) async fn build(mut options: Builder) -> Result<Lab> {
         )
     })??;
     Ok(lab)
-}
-
-async fn api_server(api: &Api) -> Result<(Access, Option<Server>)> {
-    match api {
-        Api::Kubeconfig(path) => Ok((Access::read(path)?, None)),
-        Api::Embedded => bail!("no embedded API server yet"),
-    }
 }
 
 /// Waits for the pods of the manifests, and for the Services.
@@ -210,7 +195,10 @@ async fn create_nodes(
     plan: &Plan,
 ) -> Result<Vec<(String, Vec<IpAddr>)>> {
     if nodes.is_empty() {
-        nodes.push((NODE.to_owned(), plan.node.clone()));
+        nodes.push((NODE.to_owned(), Vec::new()));
+    }
+    if nodes.iter().all(|(_, addresses)| addresses.is_empty()) {
+        nodes[0].1.clone_from(&plan.node);
     }
     let objects: Vec<Value> = nodes.iter().map(|(name, ips)| node(name, ips)).collect();
     objects::create(client, &objects).await?;

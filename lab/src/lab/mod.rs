@@ -2,10 +2,11 @@
 
 mod build;
 mod outside;
+mod server;
 mod settle;
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::task::JoinSet;
 
 use crate::access::objects;
-use crate::access::relay::Relay;
+use crate::api::ApiServer;
 use crate::capture::{Capture, Point};
 use crate::controller::Shared;
 use crate::controller::pods::{Pods, State};
@@ -25,10 +26,8 @@ use crate::pod::Pod;
 /// A running cluster in a box. Everything it made goes away with [`Lab::stop`], or when it is dropped.
 pub struct Lab {
     shared: Arc<Shared>,
-    kubeconfig: PathBuf,
     controllers: JoinSet<()>,
-    relay: Option<Relay>,
-    server: Option<build::Server>,
+    server: server::Server,
     outside: std::sync::Mutex<Vec<Pod>>,
 }
 
@@ -43,7 +42,7 @@ impl Lab {
         build::build(options).await
     }
 
-    /// Four hexadecimal digits that are in the name of everything the lab makes on the machine.
+    /// Six hexadecimal digits that are in the name of everything the lab makes on the machine.
     #[must_use]
     pub fn id(&self) -> &str {
         self.shared.claim.id()
@@ -52,7 +51,13 @@ impl Lab {
     /// A kubeconfig for this machine: `kubectl --kubeconfig …` works with it.
     #[must_use]
     pub fn kubeconfig(&self) -> &Path {
-        &self.kubeconfig
+        &self.server.kubeconfig
+    }
+
+    /// The embedded API server, to make it misbehave; `None` when a real one is used.
+    #[must_use]
+    pub const fn api(&self) -> Option<&ApiServer> {
+        self.server.embedded.as_ref()
     }
 
     /// A client for the API server.
@@ -193,8 +198,8 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        // No waiting here: kill, take the names away, and let the claim's end remove the folder. A
-        // namespace ends when the last socket in it does, which the aborted tasks hold.
+        // No waiting here: kill, then let the claim take processes, names and folder away. A namespace
+        // ends when the last socket in it does, which the aborted tasks hold.
         self.controllers.abort_all();
         let outside = std::mem::take(
             &mut *self
@@ -207,12 +212,8 @@ impl Drop for Lab {
                 sidecar.kill_now();
             }
             pod.silence();
-            pod.attachment().namespace.forget();
         }
         self.shared.pods.send_replace(Pods::new());
-        self.shared.network.forget();
-        self.relay = None;
-        self.server = None;
         self.shared.claim.release();
     }
 }

@@ -107,6 +107,9 @@ impl Objects {
                 continue;
             }
             let name = full_name(object);
+            if object.metadata.deletion_timestamp.is_some() {
+                return Some(format!("the pod {name} is not down"));
+            }
             let uid = object.uid();
             match states.get(&name) {
                 Some(State::Up(pod)) if uid.as_deref() == Some(pod.uid()) => {}

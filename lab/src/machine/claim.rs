@@ -38,7 +38,7 @@ impl Claim {
         let _gate = lock(Path::new(GATE), FlockArg::LockExclusive)?;
         sweep();
         for _ in 0..1000 {
-            let id = format!("{:04x}", rand::random::<u16>());
+            let id = format!("{:06x}", rand::random::<u32>() >> 8);
             let folder = Path::new(LABS).join(&id);
             // 0700: the kubeconfig with its token lies here.
             match DirBuilder::new().mode(0o700).create(&folder) {
@@ -61,7 +61,7 @@ impl Claim {
         bail!("a thousand ids tried and all taken: look at {LABS}")
     }
 
-    /// Four hexadecimal digits.
+    /// Six hexadecimal digits.
     pub(crate) fn id(&self) -> &str {
         &self.id
     }

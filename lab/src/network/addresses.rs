@@ -22,13 +22,13 @@ pub(crate) struct Plan {
     pub(crate) gateways: Vec<IpNet>,
     /// The node's own addresses.
     pub(crate) node: Vec<IpAddr>,
-    /// Where cluster IPs come from: 10.96.0.0/12 as kubeadm has it, and a /108 of fd00::/8.
+    /// Where cluster IPs come from.
     pub(crate) services: Vec<IpNet>,
 }
 
 impl Plan {
     /// A plan that keeps clear of addresses given by manifests. IPv6 only where the kernel has it.
-    pub(crate) fn new(given: &Taken, nodes: Vec<IpAddr>) -> Self {
+    pub(crate) fn new(given: &Taken, nodes: Vec<IpAddr>, services: &[IpNet]) -> Self {
         let ipv6 = sysctl::exists("ipv6/conf/all/forwarding");
         let v4 = POD_NETWORKS
             .map(|second| Ipv4Addr::new(10, second, 0, 1))
@@ -40,9 +40,6 @@ impl Plan {
             node.push(NODE_V4.into());
             node.push(NODE_V6.into());
         }
-        let services_v4 = Ipv4Net::new_assert(Ipv4Addr::new(10, 96, 0, 0), 12);
-        let services_v6 =
-            Ipv6Net::new_assert(Ipv6Addr::new(0xfd00, 0x10, 0x96, 0, 0, 0, 0, 0), 108);
         let both = |v4: Ipv4Net, v6: Ipv6Net| [IpNet::from(v4), IpNet::from(v6)];
         let known = |net: &IpNet| ipv6 || net.addr().is_ipv4();
         node.retain(|address| ipv6 || address.is_ipv4());
@@ -52,10 +49,7 @@ impl Plan {
                 .filter(known)
                 .collect(),
             node,
-            services: both(services_v4, services_v6)
-                .into_iter()
-                .filter(known)
-                .collect(),
+            services: services.iter().copied().filter(known).collect(),
         }
     }
 
@@ -153,7 +147,7 @@ mod tests {
     use super::*;
 
     fn pool() -> Pool {
-        Pool::new(&Plan::new(&Taken::new(), Vec::new()))
+        Pool::new(&Plan::new(&Taken::new(), Vec::new(), &[]))
     }
 
     #[test]
@@ -186,7 +180,7 @@ mod tests {
     #[test]
     fn the_pods_network_moves_when_a_pod_has_the_gateways_address() {
         let given = Taken::from(["10.244.0.1".parse().unwrap()]);
-        let plan = Plan::new(&given, Vec::new());
+        let plan = Plan::new(&given, Vec::new(), &[]);
         assert_eq!(
             plan.first_gateway(),
             "10.245.0.1".parse::<IpAddr>().unwrap()

@@ -167,11 +167,6 @@ impl Network {
         }
     }
 
-    /// Takes every name away, at once and without waiting.
-    pub(crate) fn forget(&self) {
-        self.node.forget();
-    }
-
     async fn make(&self, name: &str, addresses: &[IpAddr], place: Place) -> Result<Attachment> {
         let name = namespace_name(&self.claim.prefix(), name);
         let namespace = Arc::new(Namespace::create(&name).await?);
@@ -252,7 +247,7 @@ async fn shows_bridged_packets(node: &Namespace, forwarding: Forwarding) -> Resu
     Ok(bridged)
 }
 
-/// `sw-1a2b-namespace.pod`. A namespace's name has no dot, so this is unambiguous; a file name has
+/// `sw-1a2b3c-namespace.pod`. A namespace's name has no dot, so this is unambiguous; a file name has
 /// at most 255 bytes, so long ones end in their hash.
 fn namespace_name(prefix: &str, name: &str) -> String {
     use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};

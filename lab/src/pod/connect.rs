@@ -185,9 +185,12 @@ async fn within<T: Send + 'static>(
 
 fn classify(error: &io::Error) -> Outcome {
     match error.kind() {
-        // ENOPROTOOPT is what an ICMP protocol unreachable becomes (a peer without SCTP).
+        // A peer without SCTP: ENOPROTOOPT is what an ICMP protocol unreachable becomes, EPROTO what
+        // ICMPv6's parameter problem does.
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => Outcome::Refused,
-        _ if error.raw_os_error() == Some(libc::ENOPROTOOPT) => Outcome::Refused,
+        _ if matches!(error.raw_os_error(), Some(libc::ENOPROTOOPT | libc::EPROTO)) => {
+            Outcome::Refused
+        }
         io::ErrorKind::TimedOut => Outcome::TimedOut,
         _ => Outcome::Unreachable(error.to_string()),
     }

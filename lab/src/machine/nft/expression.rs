@@ -18,10 +18,8 @@ const TRANSPORT: u32 = 2;
 
 /// The packet goes to this address and port.
 pub(super) fn matches_destination(address: IpAddr, protocol: u8, port: u16) -> Vec<Expressions> {
-    // Offset of the destination address: RFC 791 §3.1, RFC 8200 §3.
-    let offset = if address.is_ipv4() { 16 } else { 24 };
     [
-        matches_address(address, offset),
+        matches_any_port(address),
         load_meta(MetaKey::L4Proto),
         equals(vec![protocol]),
         // TCP, UDP and SCTP alike: the source port, then the destination port.
@@ -29,6 +27,12 @@ pub(super) fn matches_destination(address: IpAddr, protocol: u8, port: u16) -> V
         equals(port.to_be_bytes().to_vec()),
     ]
     .concat()
+}
+
+/// The packet goes to this address.
+pub(super) fn matches_any_port(address: IpAddr) -> Vec<Expressions> {
+    // Where the addresses are: RFC 791 §3.1, RFC 8200 §3.
+    matches_address(address, if address.is_ipv4() { 16 } else { 24 })
 }
 
 /// The packet comes from this address.

@@ -5,7 +5,8 @@
 //!                                 └─► service-N ─ random among the endpoints
 //!                                        └─► endpoint-N-M ─ mark a hairpin, dnat
 //!  postrouting (nat) ─ marked: masquerade
-//!  forward, output (filter) ─► no-endpoints ─ a Service nobody stands behind: reject
+//!  forward, output (filter) ─► untranslated ─ a port without endpoints, or no port of the
+//!                                             Service: reject
 //! ```
 //!
 //! Messages and most expressions are `netlink-packet-netfilter`'s, over an ordinary netlink socket; no
@@ -50,26 +51,35 @@ pub(crate) struct Translation {
     pub(crate) masquerade: bool,
 }
 
+/// Everything that the node does for Services.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Services {
+    /// Each address, protocol and port at most once.
+    pub(crate) translations: Vec<Translation>,
+    /// Addresses that are Services' alone: what is not translated there is rejected.
+    pub(crate) cluster_ips: Vec<IpAddr>,
+}
+
 /// Makes the namespace's table say exactly this.
-pub(crate) async fn program(namespace: &Namespace, translations: Vec<Translation>) -> Result<()> {
+pub(crate) async fn program(namespace: &Namespace, services: Services) -> Result<()> {
     namespace
-        .run(move || rules(&translations).commit())
+        .run(move || rules(&services).commit())
         .await?
         .context("nftables refuses the Services' rules")
 }
 
-fn rules(translations: &[Translation]) -> Transaction {
+fn rules(services: &Services) -> Transaction {
     let mut table = Transaction::replacing("sidewall-lab");
     table.chain("services");
-    table.chain("no-endpoints");
-    for (n, translation) in translations.iter().enumerate() {
+    table.chain("untranslated");
+    for (n, translation) in services.translations.iter().enumerate() {
         let matching = e::matches_destination(
             translation.address,
             translation.protocol.0,
             translation.port,
         );
         if translation.endpoints.is_empty() {
-            table.rule("no-endpoints", [matching, e::reject_port()].concat());
+            table.rule("untranslated", [matching, e::reject_port()].concat());
             continue;
         }
         let service = format!("service-{n}");
@@ -81,6 +91,11 @@ fn rules(translations: &[Translation]) -> Transaction {
             translate(&mut table, &endpoint, translation, m);
         }
         table.rule("services", [matching, e::goto(&service)].concat());
+    }
+    for address in &services.cluster_ips {
+        // Behind the hooks that translate, a packet that still goes there was for no port of it.
+        let matching = e::matches_any_port(*address);
+        table.rule("untranslated", [matching, e::reject_port()].concat());
     }
     hooks(&mut table);
     table
@@ -130,14 +145,14 @@ fn hooks(table: &mut Transaction) {
             Forward,
             ChainKind::Filter,
             FILTER,
-            "no-endpoints",
+            "untranslated",
         ),
         (
             "filter-output",
             LocalOut,
             ChainKind::Filter,
             FILTER,
-            "no-endpoints",
+            "untranslated",
         ),
     ] {
         table.base_chain(name, hook, kind, priority);
