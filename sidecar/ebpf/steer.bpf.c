@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 //
-// The kernel's half of the data path: six small programs on clsact hooks, and the flows that the
+// The kernel's half of the data path: five small programs on clsact hooks, and the flows that the
 // kernel carries.
 //
 //             eth0 ingress: eth_in ──┬─ carried ─────────────────────────► the pod
@@ -12,10 +12,9 @@
 //   user space ─► sw-out ingress: to_net ─► eth0 egress (from sw-out: passes) ─► the network
 //
 // Nothing is decided here. A flow is carried because user space entered it after its verdict, and
-// only while user space lives (`lease`). What opens or ends a flow, and what is in any way unusual,
-// goes to user space; what is neither IP nor ARP stops here. Whatever user space does not write
-// back stops as well, so with no user space the pod is closed: the filters on eth0 stay, and the
-// devices that they lead to are gone.
+// only while user space lives (LEASE). What opens or ends a flow, and what is in any way unusual,
+// goes to user space. What user space does not write back ends there, so without user space the
+// pod is closed: the filters on eth0 stay, and the devices that they lead to are gone.
 //
 // Not here: who may talk to whom, and when a flow begins to be carried (sidecar/src/offload).
 //
@@ -42,16 +41,18 @@
 const volatile __u32 ETH = 0;
 const volatile __u32 SW_IN = 0;
 const volatile __u32 SW_OUT = 0;
-// Tells packets that the programs hand to one another; random for each run. A packet from another
+// Tells what to_pod hands to eth_in; random for each run. A packet from another
 // network namespace comes with mark 0, and setting a mark takes NET_ADMIN (NET_RAW since 5.17).
 const volatile __u32 MARK = 0;
-// The pod's own IPv6 prefixes.
-#define PREFIXES 4
-struct prefix {
+// The pod's addresses; 0 fills empty places, which no packet has as its destination.
+#define ADDRESSES 4
+const volatile __be32 IPV4[ADDRESSES] = {};
+// IPv6 with the prefix that is on the link.
+struct ipv6_address {
 	__u32 used; // else the place is empty
-	__be32 network[4], mask[4];
+	__be32 address[4], network[4], mask[4];
 };
-const volatile struct prefix PREFIX[PREFIXES] = {};
+const volatile struct ipv6_address IPV6[ADDRESSES] = {};
 
 // ---- What both sides see --------------------------------------------------------------------
 
@@ -81,6 +82,8 @@ struct flow {
 	// segment. By these user space knows a real RST from a blind one.
 	__u32 pod_ack;
 	__u32 peer_next;
+	// User space's number for this entry: the same flow may be entered again.
+	__u64 serial;
 };
 
 enum direction { INGRESS, EGRESS };
@@ -102,29 +105,6 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } LEASE SEC(".maps");
-
-// Packets that stopped here.
-enum stopped {
-	STOPPED_ETHERTYPE, // neither IP nor ARP, or not what it claims to be
-	STOPPED_FOREIGN,   // sent to a TUN device by something else than these programs
-	STOPPED_KINDS,
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, STOPPED_KINDS);
-	__type(key, __u32);
-	__type(value, __u64);
-} STOPPED SEC(".maps");
-
-static __always_inline int stop(enum stopped why)
-{
-	__u32 key = why;
-	__u64 *count = bpf_map_lookup_elem(&STOPPED, &key);
-	if (count)
-		(*count)++;
-	return TC_ACT_SHOT;
-}
 
 // ---- Reading a packet -----------------------------------------------------------------------
 
@@ -288,12 +268,12 @@ static __always_inline bool is_on_link(const struct in6_addr *to)
 	    (word[0] & bpf_htonl(0xffff0000)) == bpf_htonl(0xff020000))	  // ff02::/16
 		return true;
 #pragma unroll
-	for (int i = 0; i < PREFIXES; i++) {
-		const volatile struct prefix *prefix = &PREFIX[i];
-		__be32 differs = !prefix->used;
+	for (int i = 0; i < ADDRESSES; i++) {
+		const volatile struct ipv6_address *own = &IPV6[i];
+		__be32 differs = !own->used;
 #pragma unroll
 		for (int n = 0; n < 4; n++)
-			differs |= (word[n] & prefix->mask[n]) ^ prefix->network[n];
+			differs |= (word[n] & own->mask[n]) ^ own->network[n];
 		if (!differs)
 			return true;
 	}
@@ -368,40 +348,30 @@ static __always_inline bool is_carried(struct __sk_buff *skb, const struct packe
 
 // ---- The hooks ------------------------------------------------------------------------------
 
-enum way { PASS, JUDGE, STOP };
-
-static __always_inline enum way way_of(struct __sk_buff *skb, enum direction direction)
+// Whether the packet may go on without a word of user space.
+static __always_inline bool passes(struct __sk_buff *skb, enum direction direction)
 {
+	// What is on the wire counts: a raw socket may tell the kernel something else.
 	__be16 ethertype = 0;
-	if (bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_proto), &ethertype,
-			       sizeof(ethertype)))
-		return STOP;
-	// A raw socket may say one thing to the kernel and another on the wire.
-	if (skb->protocol != ethertype || skb->vlan_present)
-		return STOP;
-
+	if (skb->vlan_present || bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_proto),
+						    &ethertype, sizeof(ethertype)))
+		return false;
 	struct packet p = {};
 	switch (ethertype) {
 	case bpf_htons(ETH_P_ARP):
-		return PASS;
+		return true;
 	case bpf_htons(ETH_P_IP):
-		if (!read_ipv4(skb, &p, direction))
-			return JUDGE;
-		break;
+		return read_ipv4(skb, &p, direction) && is_carried(skb, &p, direction);
 	case bpf_htons(ETH_P_IPV6): {
 		struct ipv6hdr ip = {};
 		if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
-			return JUDGE;
-		if (is_link_upkeep(skb, &ip, direction))
-			return PASS;
-		if (!read_ipv6(skb, &p, &ip, direction))
-			return JUDGE;
-		break;
+			return false;
+		return is_link_upkeep(skb, &ip, direction) ||
+		       (read_ipv6(skb, &p, &ip, direction) && is_carried(skb, &p, direction));
 	}
 	default:
-		return STOP;
+		return false;
 	}
-	return is_carried(skb, &p, direction) ? PASS : JUDGE;
 }
 
 SEC("classifier")
@@ -415,14 +385,7 @@ int eth_in(struct __sk_buff *skb)
 	// A bridge floods frames for others; the stack would ignore them.
 	if (skb->pkt_type == PACKET_OTHERHOST)
 		return TC_ACT_SHOT;
-	switch (way_of(skb, INGRESS)) {
-	case PASS:
-		return TC_ACT_OK;
-	case JUDGE:
-		return bpf_redirect(SW_IN, 0);
-	default:
-		return stop(STOPPED_ETHERTYPE);
-	}
+	return passes(skb, INGRESS) ? TC_ACT_OK : bpf_redirect(SW_IN, 0);
 }
 
 SEC("classifier")
@@ -432,20 +395,11 @@ int eth_out(struct __sk_buff *skb)
 	// process sends has 0, whatever it sets on its socket.
 	if (skb->ingress_ifindex == SW_OUT)
 		return TC_ACT_OK;
-	switch (way_of(skb, EGRESS)) {
-	case PASS:
-		return TC_ACT_OK;
-	case JUDGE:
-		skb->mark = MARK;
-		return bpf_redirect(SW_OUT, 0);
-	default:
-		return stop(STOPPED_ETHERTYPE);
-	}
+	return passes(skb, EGRESS) ? TC_ACT_OK : bpf_redirect(SW_OUT, 0);
 }
 
-// What user space wrote to sw-in: on to the pod as if it had just arrived on eth0.
-SEC("classifier")
-int to_pod(struct __sk_buff *skb)
+// On to the pod as if it had just arrived on eth0.
+static __always_inline int deliver(struct __sk_buff *skb)
 {
 	// No addresses: eth_in tells the stack that the frame is for this host.
 	struct ethhdr eth = { .h_proto = skb->protocol };
@@ -456,32 +410,60 @@ int to_pod(struct __sk_buff *skb)
 	return bpf_redirect(ETH, BPF_F_INGRESS);
 }
 
-// What user space wrote to sw-out: on to the next hop that the routes of eth0 name.
+// What user space wrote to sw-in.
+SEC("classifier")
+int to_pod(struct __sk_buff *skb)
+{
+	return deliver(skb);
+}
+
+// A packet that begins with its IP header.
+static __always_inline bool is_for_pod(struct __sk_buff *skb)
+{
+	__be32 to[4] = {};
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		if (bpf_skb_load_bytes(skb, offsetof(struct iphdr, daddr), to, sizeof(*to)))
+			return false;
+#pragma unroll
+		for (int i = 0; i < ADDRESSES; i++)
+			if (to[0] && to[0] == IPV4[i])
+				return true;
+		return false;
+	}
+	if (bpf_skb_load_bytes(skb, offsetof(struct ipv6hdr, daddr), to, sizeof(to)))
+		return false;
+#pragma unroll
+	for (int i = 0; i < ADDRESSES; i++) {
+		const volatile struct ipv6_address *own = &IPV6[i];
+		__be32 differs = !own->used;
+#pragma unroll
+		for (int n = 0; n < 4; n++)
+			differs |= to[n] ^ own->address[n];
+		if (!differs)
+			return true;
+	}
+	return false;
+}
+
+// What user space wrote to sw-out: on to the next hop that the routes of eth0 name; an answer to a
+// packet that it blocked, back to the pod.
 SEC("classifier")
 int to_net(struct __sk_buff *skb)
 {
+	if (is_for_pod(skb))
+		return deliver(skb);
 	// bpf_redirect_neigh takes this header off again, and drops packets that have none.
 	if (bpf_skb_change_head(skb, sizeof(struct ethhdr), 0))
 		return TC_ACT_SHOT;
 	return bpf_redirect_neigh(ETH, NULL, 0, 0);
 }
 
-// On sw-in only what eth0's ingress hook caught may reach user space: a process that binds a
-// socket to sw-in would else speak with a peer's address.
+// On sw-in's way to user space, only what eth0 brought: a process that binds a socket to sw-in
+// would else speak as the network. What it sends is judged as what it is, egress.
 SEC("classifier")
-int guard_in(struct __sk_buff *skb)
+int guard(struct __sk_buff *skb)
 {
-	return skb->ingress_ifindex == ETH ? TC_ACT_OK : stop(STOPPED_FOREIGN);
-}
-
-// On sw-out only what eth0's egress hook caught.
-SEC("classifier")
-int guard_out(struct __sk_buff *skb)
-{
-	if (skb->mark != MARK)
-		return stop(STOPPED_FOREIGN);
-	skb->mark = 0;
-	return TC_ACT_OK;
+	return skb->ingress_ifindex == ETH ? TC_ACT_OK : bpf_redirect(SW_OUT, 0);
 }
 
 // Helpers such as bpf_redirect_neigh are for programs under the GPL, which this one may be used

@@ -23,6 +23,7 @@ use sidewall::policy::allow_list::ObjectRef;
 use tokio::net::TcpListener;
 
 use crate::metrics::{Metrics, Snapshot};
+use crate::offload::Offload;
 use crate::publish::Published;
 use crate::shared::Shared;
 use crate::watch::status::SourceStatus;
@@ -133,6 +134,7 @@ async fn policy(State(admin): State<Arc<Admin>>) -> Json<Value> {
         "generation": in_force.as_ref().map_or(0, |now| now.generation),
         "mode": in_force.as_ref().map(|now| now.mode),
         "steering": admin.steering,
+        "offload": admin.shared.offload.get().is_some_and(Offload::works),
         "ready": admin.is_ready(),
         "problem": admin.problem(),
         "ageSeconds": in_force.as_ref().map(|now| now.since.elapsed().as_secs_f64()),

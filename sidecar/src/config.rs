@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use sidewall::policy::allow_list::ObjectRef;
 
 pub use self::args::Args;
-pub use self::words::{FlowLogFormat, Mode, OnBlock, ServiceMixed, Steering};
+pub use self::words::{FlowLogFormat, Mode, Offload, OnBlock, ServiceMixed, Steering};
 
 /// The admin port: /livez, /readyz, /metrics, /policy and /flows.
 pub const ADMIN_PORT: u16 = 4391;
@@ -42,6 +42,8 @@ pub struct Config {
     pub on_block: OnBlock,
     /// How packets get to the sidecar.
     pub steering: Steering,
+    /// Whether established flows may be carried by the kernel.
+    pub offload: Offload,
     /// What holds for a Service with some allowed endpoints.
     pub service_mixed: ServiceMixed,
     /// Where policies come from.
@@ -107,6 +109,13 @@ impl TryFrom<Args> for Config {
                 Steering::WORDS,
                 Steering::from_word,
                 Steering::Auto,
+            ),
+            offload: wrong.word(
+                "offload",
+                &args.offload,
+                Offload::WORDS,
+                Offload::from_word,
+                Offload::On,
             ),
             service_mixed: wrong.word(
                 "service-mixed",
@@ -261,7 +270,7 @@ impl fmt::Display for Config {
         write!(f, ", interface {}", self.interface)?;
         write!(f, ", mode {}", self.mode)?;
         write!(f, ", on block {}", self.on_block)?;
-        write!(f, ", steering {}", self.steering)?;
+        write!(f, ", steering {}, offload {}", self.steering, self.offload)?;
         write!(f, ", mixed services {}", self.service_mixed)?;
         match &self.source {
             Source::Manifests(directory) => write!(f, ", manifests {}", directory.display())?,

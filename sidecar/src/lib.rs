@@ -12,6 +12,7 @@ pub mod device;
 pub mod directory;
 pub mod flowlog;
 pub mod metrics;
+pub mod offload;
 pub mod pod_net;
 pub mod privileges;
 pub mod publish;

@@ -10,7 +10,7 @@ use anyhow::Context;
 use sidewall::engine::{EngineConfig, Mode};
 use sidewall::policy::lookup::{LookupOptions, ServiceMixed};
 use sidewall_sidecar::admin::{self, Admin};
-use sidewall_sidecar::config::{self, Config, FlowLogFormat, Source, Steering};
+use sidewall_sidecar::config::{self, Config, FlowLogFormat, Source};
 use sidewall_sidecar::datapath::{self, Handle, OpenConfig, Opened};
 use sidewall_sidecar::directory::Directory;
 use sidewall_sidecar::flowlog::{self, Format, Sources};
@@ -18,7 +18,6 @@ use sidewall_sidecar::metrics::{self, Metrics};
 use sidewall_sidecar::privileges;
 use sidewall_sidecar::publish::Published;
 use sidewall_sidecar::shared::Shared;
-use sidewall_sidecar::steering;
 use sidewall_sidecar::watch::status::SourceStatus;
 use sidewall_sidecar::watch::{self, Outlets};
 use tokio::runtime::Runtime;
@@ -46,8 +45,11 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     // From here on the pod is closed.
     let opened = datapath::open(&OpenConfig {
         interface: config.interface.clone(),
-        steering: match config.steering {
-            Steering::Auto | Steering::Tc => steering::Kind::Tc,
+        steering: config.steering,
+        carried: match config.offload {
+            // The range of the flag is far below 2^32.
+            config::Offload::On => u32::try_from(config.flow_table_size).unwrap_or(u32::MAX),
+            config::Offload::Off => 0,
         },
         queues: None,
     })?;
@@ -57,6 +59,9 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
         "the pod is closed until its policies are known: {}",
         opened.pod
     );
+    if let Some(reason) = &opened.steering.not_bpf {
+        tracing::info!("steering by tc, so nothing is offloaded: {reason}");
+    }
     if let Some(reason) = &opened.steering.ipv6_egress_closed {
         tracing::warn!("IPv6 from the pod stays closed: {reason}");
     }
@@ -66,7 +71,8 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     }));
 
     // No packet is parsed with a capability; threads come after this.
-    privileges::drop_all().context("privileges cannot be dropped, so no packet will be read")?;
+    privileges::drop_all(opened.maps())
+        .context("privileges cannot be dropped, so no packet will be read")?;
 
     let parts = Parts::new(&config, shared, metrics, &opened);
     let mut datapath = opened.run(config.on_block, &parts.outlets_shared)?;

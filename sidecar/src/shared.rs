@@ -6,8 +6,8 @@
 //! blocks and nothing waits for the other side.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
@@ -18,6 +18,7 @@ use sidewall::record::FlowRecord;
 use tokio::sync::Notify;
 
 use crate::counters::Counters;
+use crate::offload::Offload;
 use crate::takeover;
 
 /// Records that wait for the log at most. At one record a new flow this is the burst of new flows
@@ -46,6 +47,8 @@ pub struct Shared {
     pub counters: Counters,
     /// The one clock of the process.
     pub clock: Clock,
+    /// Hands flows over to the kernel: set when the data path starts, where that is possible.
+    pub offload: OnceLock<Offload>,
 }
 
 impl Shared {
@@ -62,6 +65,7 @@ impl Shared {
             policy_changed: Notify::new(),
             counters: Counters::default(),
             clock: Clock::start(),
+            offload: OnceLock::new(),
         }
     }
 

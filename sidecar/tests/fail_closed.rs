@@ -256,7 +256,8 @@ fn a_pod_without_the_interface_hears_which_ones_there_are() {
     pod.connect("net1", &other, "eth0");
     let config = sidewall_sidecar::datapath::OpenConfig {
         interface: "eth0".to_owned(),
-        steering: sidewall_sidecar::steering::Kind::Tc,
+        steering: common::pod::steering(),
+        carried: 0,
         queues: None,
     };
     let error = pod

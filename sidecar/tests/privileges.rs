@@ -21,6 +21,8 @@ fn a_forbidden_call_kills_the_process() {
         "packet-socket",
         "namespace",
         "kill",
+        "look-into-a-map",
+        "load-a-program",
     ] {
         let status = attempted(attempt);
         assert_eq!(status.signal(), Some(libc::SIGSYS), "{attempt}: {status:?}");
@@ -36,7 +38,7 @@ fn what_the_sidecar_does_all_day_still_works() {
 #[test]
 fn capabilities_are_not_dropped_in_one_thread_of_many() {
     let other = std::thread::spawn(std::thread::park);
-    let error = privileges::drop_all().unwrap_err();
+    let error = privileges::drop_all(privileges::Maps::None).unwrap_err();
     assert!(
         matches!(error, privileges::PrivilegeError::ManyThreads(2..)),
         "{error}"
@@ -52,7 +54,11 @@ fn attempt() {
         return;
     };
     let file = std::env::temp_dir().join(format!("sw-{}", std::process::id()));
-    privileges::seccomp::install().unwrap();
+    let maps = match attempt.as_str() {
+        "load-a-program" | "daily-work" => privileges::Maps::Used,
+        _ => privileges::Maps::None,
+    };
+    privileges::seccomp::install(maps).unwrap();
     match attempt.as_str() {
         "write-a-file" => drop(std::fs::write(file, "x")),
         "run-a-program" => drop(Command::new("/bin/true").status()),
@@ -63,8 +69,22 @@ fn attempt() {
         )),
         "namespace" => drop(nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER)),
         "kill" => drop(nix::sys::signal::kill(nix::unistd::Pid::from_raw(1), None)),
-        "daily-work" => daily_work(),
+        // BPF_MAP_LOOKUP_ELEM and BPF_PROG_LOAD, with nothing to look up or to load.
+        "look-into-a-map" => drop(bpf(1)),
+        "load-a-program" => drop(bpf(5)),
+        "daily-work" => {
+            assert!(bpf(1).is_err(), "allowed, and there is no map");
+            daily_work();
+        }
         other => panic!("unknown attempt {other}"),
+    }
+}
+
+fn bpf(command: i32) -> std::io::Result<()> {
+    // SAFETY: a null request of length zero; the kernel touches no memory.
+    match unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::null::<u8>(), 0) } {
+        ..0 => Err(std::io::Error::last_os_error()),
+        _ => Ok(()),
     }
 }
 

@@ -54,14 +54,24 @@ pub struct Args {
     )]
     pub on_block: String,
 
-    /// How packets get to the sidecar
+    /// How packets get to the sidecar: by eBPF (needs the capability BPF), by plain tc filters, or
+    /// by eBPF where it may be had
     #[arg(
         long,
         env = "SIDEWALL_STEERING",
         default_value = "auto",
-        value_name = "auto|tc"
+        value_name = "auto|bpf|tc"
     )]
     pub steering: String,
+
+    /// Whether the kernel carries established flows past the sidecar (with eBPF steering)
+    #[arg(
+        long,
+        env = "SIDEWALL_OFFLOAD",
+        default_value = "on",
+        value_name = "on|off"
+    )]
+    pub offload: String,
 
     /// A Service some of whose endpoints are allowed: block all of it, or allow all of it
     #[arg(

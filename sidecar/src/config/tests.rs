@@ -30,6 +30,7 @@ fn a_pod_and_its_namespace_are_enough() {
             mode: Mode::Enforce,
             on_block: OnBlock::Reject,
             steering: Steering::Auto,
+            offload: Offload::On,
             service_mixed: ServiceMixed::Block,
             source: Source::Cluster { kubeconfig: None },
             flow_log: FlowLogFormat::Auto,
@@ -52,6 +53,8 @@ fn every_mistake_is_reported_at_once() {
         "refuse",
         "--steering",
         "nft",
+        "--offload",
+        "maybe",
         "--service-mixed",
         "maybe",
         "--flow-log",
@@ -86,7 +89,7 @@ fn the_configuration_prints_as_one_readable_line() {
     let config = Config::try_from(args).expect("valid");
     assert_eq!(
         config.to_string(),
-        "pod shop/web-0, interface eth0, mode enforce, on block reject, steering auto, mixed \
+        "pod shop/web-0, interface eth0, mode enforce, on block reject, steering auto, offload on, mixed \
          services block, manifests /policies, flow log auto (at most 1000 lines a second), admin \
          [::1]:9, up to 65536 flows, log info"
     );

@@ -67,8 +67,20 @@ words! {
     Steering {
         /// The best that is possible here.
         Auto = "auto",
+        /// eBPF programs.
+        Bpf = "bpf",
         /// Plain tc filters.
         Tc = "tc",
+    }
+}
+
+words! {
+    /// Whether the kernel carries established flows.
+    Offload {
+        /// Where eBPF steering is in force.
+        On = "on",
+        /// Every packet goes through user space.
+        Off = "off",
     }
 }
 

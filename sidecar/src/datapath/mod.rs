@@ -23,9 +23,11 @@ use anyhow::Context;
 use sidewall::net::Direction;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::config::OnBlock;
+use crate::config::{OnBlock, Steering};
 use crate::device::tun::{self, TunQueue};
+use crate::offload::{self, Offload};
 use crate::pod_net::PodNet;
+use crate::privileges::Maps;
 use crate::shared::Shared;
 use crate::steering::{self, Attached, EGRESS_DEVICE, INGRESS_DEVICE, Kind};
 
@@ -36,8 +38,10 @@ pub use self::threads::Handle;
 pub struct OpenConfig {
     /// The pod's interface.
     pub interface: String,
-    /// How packets are steered.
-    pub steering: Kind,
+    /// How packets are to be steered.
+    pub steering: Steering,
+    /// How many flows the kernel may carry at a time, where it can; 0: it carries none.
+    pub carried: u32,
     /// Queues of each device; `None`: by the number of cores.
     pub queues: Option<usize>,
 }
@@ -50,6 +54,7 @@ pub struct Opened {
     /// The steering in force.
     pub steering: Attached,
     queues: Vec<OpenQueue>,
+    carried: u32,
 }
 
 #[derive(Debug)]
@@ -95,28 +100,49 @@ pub fn open(config: &OpenConfig) -> anyhow::Result<Opened> {
         }));
     }
 
-    let (steering, _) = setup.block_on(steering::attach(&netlink, config.steering, &pod))?;
+    let steering = steering::attach(&netlink, config.steering, config.carried, &pod);
     Ok(Opened {
+        steering: setup.block_on(steering)?,
         pod,
-        steering,
         queues,
+        carried: config.carried,
     })
 }
 
 impl Opened {
+    /// What is used after privileges were dropped.
+    #[must_use]
+    pub const fn maps(&self) -> Maps {
+        match self.steering.maps {
+            Some(_) if self.carried > 0 => Maps::Used,
+            _ => Maps::None,
+        }
+    }
+
     /// Starts the threads: from here on packets are judged.
     ///
     /// # Errors
     /// When a thread cannot be started.
     pub fn run(self, on_block: OnBlock, shared: &Arc<Shared>) -> anyhow::Result<Handle> {
+        let steering = self.steering.kind;
+        if let Some(maps) = self.steering.maps.filter(|_| self.carried > 0) {
+            match Offload::start(maps, offload::REVIEW) {
+                Ok(offload) => drop(shared.offload.set(offload)),
+                Err(error) => tracing::warn!(
+                    %error,
+                    "this kernel does not let the sidecar use its map of flows: none is offloaded"
+                ),
+            }
+        }
+        tracing::info!(%steering, offload = shared.offload.get().is_some(), "judging packets");
+
         let mut handle = Handle::default();
         for (number, open) in self.queues.into_iter().enumerate() {
             let role = pump::Role {
                 direction: open.direction,
                 lane: number,
                 // Plain tc lets the kernel forward what leaves, which costs a hop.
-                forwarded: matches!(self.steering.kind, Kind::Tc)
-                    && open.direction == Direction::Egress,
+                forwarded: matches!(steering, Kind::Tc) && open.direction == Direction::Egress,
                 reject: on_block == OnBlock::Reject && open.direction == Direction::Egress,
             };
             let pump = pump::Pump::new(open.queue, role, Arc::clone(shared));

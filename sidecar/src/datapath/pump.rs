@@ -10,7 +10,7 @@ use anyhow::Context;
 use arc_swap::Cache;
 use futures::FutureExt;
 use sidewall::engine::Policy;
-use sidewall::flow::{Counters, Millis};
+use sidewall::flow::{Counters, FlowKey, Millis};
 use sidewall::net::Direction;
 use sidewall::packet::{Packet, reject};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,7 @@ use super::hop;
 use crate::counters::Lane;
 use crate::device::vnet::{self, HEADER_LEN};
 use crate::device::{FRAME_MAX, Queue};
+use crate::offload::Offload;
 use crate::shared::Shared;
 
 /// Frames that are handled before time, policy and log are looked at again: at 64 KB a frame and
@@ -119,10 +120,22 @@ impl<Q: Queue> Pump<Q> {
             bytes: on_wire.bytes,
         };
         let parsed = Packet::parse(packet);
-        let judged = self
+        let offload = self.shared.offload.get();
+        let turn = offload
+            .zip(parsed.as_ref().ok())
+            .filter(|(_, packet)| Offload::is_turn(packet));
+        let recall = || {
+            if let Some((offload, packet)) = turn {
+                let key = FlowKey::of(packet, self.role.direction);
+                offload.recall(&self.shared, &key, now);
+            }
+        };
+        recall();
+        let mut judged = self
             .shared
             .engine
             .judge(policy, &parsed, self.role.direction, size, now);
+        recall();
         lane.count(
             self.role.direction,
             judged.verdict,
@@ -138,8 +151,17 @@ impl<Q: Queue> Pump<Q> {
         } else if let (true, Some(_), Ok(blocked)) = (self.role.reject, policy, &parsed) {
             // Not before the first policy: an answer would end connections that it may allow.
             if let Some(length) = reject::build(blocked, packet, &mut self.answer[HEADER_LEN..]) {
-                write_back(&self.queue, &self.answer[..HEADER_LEN + length], lane);
                 lane.rejected();
+                write_back(&self.queue, &self.answer[..HEADER_LEN + length], lane);
+            }
+        }
+        if let Some(offload) = offload {
+            let records = judged.ended.iter_mut().chain(judged.record.as_mut());
+            records.for_each(|record| offload.complete(&self.shared, record, now));
+            // After it was written back: what follows it through the kernel must not overtake it.
+            if let (true, Ok(packet)) = (judged.carry, &parsed) {
+                let key = FlowKey::of(packet, self.role.direction);
+                offload.hand_over(&self.shared, &key, now);
             }
         }
         let records = judged.ended.into_iter().chain(judged.record);

@@ -32,7 +32,11 @@ impl Sweeper {
             tokio::select! {
                 () = stopped.cancelled() => return Ok(()),
                 () = self.shared.policy_changed.notified() => {}
-                _ = tick.tick() => {}
+                _ = tick.tick() => {
+                    if let Some(offload) = self.shared.offload.get() {
+                        offload.tick(&self.shared, self.shared.clock.now());
+                    }
+                }
             }
             self.sweep();
         }
@@ -41,13 +45,29 @@ impl Sweeper {
     fn sweep(&self) {
         let shared = &*self.shared;
         let policy = shared.policy.load();
+        let now = shared.clock.now();
+        let offload = shared.offload.get();
         let mut told = false;
+        // Of these the flow stays in the table, which is held meanwhile.
+        let mut audited = Vec::new();
         shared
             .engine
-            .sweep(policy.as_deref(), shared.clock.now(), &mut |record| {
+            .sweep(policy.as_deref(), now, &mut |mut record| {
+                if let Some(offload) = offload {
+                    if record.audit {
+                        audited.push(record.key);
+                    } else {
+                        offload.settle(shared, &mut record);
+                    }
+                }
                 shared.record(record);
                 told = true;
             });
+        if let Some(offload) = offload {
+            audited
+                .iter()
+                .for_each(|key| offload.recall(shared, key, now));
+        }
         if told {
             shared.records_ready.notify_one();
         }

@@ -14,12 +14,15 @@ use seccompiler::{
     SeccompRule, apply_filter_all_threads,
 };
 
+use super::Maps;
+use crate::steering::bpf_sys::Command;
+
 /// Installs the filter in every thread, present and future, with no_new_privs.
 ///
 /// # Errors
 /// When the kernel has no seccomp filters, or a thread has another filter than this one.
-pub fn install() -> Result<(), seccompiler::Error> {
-    let programs = [without_clone3()?, allow_list()?];
+pub fn install(maps: Maps) -> Result<(), seccompiler::Error> {
+    let programs = [without_clone3()?, allow_list(maps)?];
     programs
         .iter()
         .try_for_each(|program| apply_filter_all_threads(program))
@@ -36,7 +39,7 @@ fn without_clone3() -> Result<BpfProgram, seccompiler::Error> {
     )
 }
 
-fn allow_list() -> Result<BpfProgram, seccompiler::Error> {
+fn allow_list(maps: Maps) -> Result<BpfProgram, seccompiler::Error> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED
         .iter()
         .chain(ALLOWED_HERE)
@@ -49,6 +52,9 @@ fn allow_list() -> Result<BpfProgram, seccompiler::Error> {
     #[cfg(target_arch = "x86_64")]
     rules.insert(libc::SYS_open, vec![for_reading(1)?]);
     rules.insert(libc::SYS_socket, families()?);
+    if maps == Maps::Used {
+        rules.insert(libc::SYS_bpf, elements_of_maps()?);
+    }
     program(rules, SeccompAction::KillProcess, SeccompAction::Allow)
 }
 
@@ -93,6 +99,14 @@ fn families() -> Result<Vec<SeccompRule>, seccompiler::Error> {
     families
         .into_iter()
         .map(|family| masked(0, -1, family))
+        .collect()
+}
+
+/// Nothing that makes, loads, attaches or finds anything.
+fn elements_of_maps() -> Result<Vec<SeccompRule>, seccompiler::Error> {
+    let commands = Command::ALL.into_iter();
+    commands
+        .map(|command| masked(0, -1, command as i32))
         .collect()
 }
 

@@ -7,12 +7,14 @@
 //! which filters there are, and in what order they come and go.
 
 use std::net::Ipv6Addr;
+use std::os::fd::RawFd;
 
 use ipnet::Ipv6Net;
 use rtnetlink::packet_route::tc::{
     TcAction, TcActionAttribute, TcActionMirror, TcActionMirrorOption, TcActionOption,
-    TcActionType, TcAttribute, TcFilterU32, TcFilterU32Option, TcHandle, TcHeader, TcMessage,
-    TcMirror, TcMirrorActionType, TcOption, TcU32Key, TcU32Selector, TcU32SelectorFlags,
+    TcActionType, TcAttribute, TcBpfFlags, TcFilterBpf, TcFilterBpfOption, TcFilterU32,
+    TcFilterU32Option, TcHandle, TcHeader, TcMessage, TcMirror, TcMirrorActionType, TcOption,
+    TcU32Key, TcU32Selector, TcU32SelectorFlags,
 };
 
 /// The two hooks of an interface's clsact.
@@ -44,6 +46,13 @@ pub enum Action {
     /// Sends them out through the device of this index; drops them once that device is gone
     /// (tcf_mirred_act() answers TC_ACT_SHOT without a target).
     Redirect(u32),
+    /// What an eBPF program says, which the filter keeps in the kernel.
+    Program {
+        /// Its descriptor.
+        descriptor: RawFd,
+        /// Its name, by which the filter is recognised later: see [`PROGRAM_PREFIX`].
+        name: &'static str,
+    },
 }
 
 /// One filter.
@@ -76,6 +85,9 @@ impl Filter {
     /// The message that installs it.
     #[must_use]
     pub fn message(&self, interface: u32, hook: Hook) -> TcMessage {
+        if let Action::Program { descriptor, name } = self.action {
+            return self.program(interface, hook, descriptor, name);
+        }
         let mut options = vec![TcFilterU32Option::Selector(selector(&self.keys))];
         if let Some(device) = &self.incoming {
             // A string of the kernel: with its closing zero.
@@ -83,11 +95,12 @@ impl Filter {
                 [device.as_bytes(), b"\0"].concat(),
             ));
         }
-        options.push(match self.action {
+        options.extend(match self.action {
             // A class that nobody has: the filter matches and does nothing. `action pass` would need
             // act_gact.
-            Action::Pass => TcFilterU32Option::ClassId(TcHandle { major: 1, minor: 1 }),
-            Action::Redirect(device) => TcFilterU32Option::Action(vec![mirred(device)]),
+            Action::Pass => Some(TcFilterU32Option::ClassId(TcHandle { major: 1, minor: 1 })),
+            Action::Redirect(device) => Some(TcFilterU32Option::Action(vec![mirred(device)])),
+            Action::Program { .. } => None,
         });
         let mut message = place(interface, hook, self.preference, self.protocol as u16);
         message.attributes = vec![
@@ -96,7 +109,25 @@ impl Filter {
         ];
         message
     }
+
+    /// The program's answer is the filter's action ("direct action").
+    fn program(&self, interface: u32, hook: Hook, descriptor: RawFd, name: &str) -> TcMessage {
+        let options = [
+            TcFilterBpfOption::ProgFd(descriptor.cast_unsigned()),
+            TcFilterBpfOption::ProgName(format!("{PROGRAM_PREFIX}{name}")),
+            TcFilterBpfOption::Flags(TcBpfFlags::DirectAction),
+        ];
+        let mut message = place(interface, hook, self.preference, self.protocol as u16);
+        message.attributes = vec![
+            TcAttribute::Kind(TcFilterBpf::KIND.to_owned()),
+            TcAttribute::Options(options.into_iter().map(TcOption::Bpf).collect()),
+        ];
+        message
+    }
 }
+
+/// Names of programs begin so.
+pub const PROGRAM_PREFIX: &str = "sidewall/";
 
 /// The message that names all filters of one preference.
 #[must_use]
@@ -116,6 +147,39 @@ pub fn place(interface: u32, hook: Hook, preference: u16, protocol: u16) -> TcMe
         },
         Vec::new(),
     )
+}
+
+/// Whether a filter that the kernel reports is of one of our kinds; else its kind.
+///
+/// # Errors
+/// The kind of a filter that is not ours.
+pub fn is_own(message: &TcMessage) -> Result<(), String> {
+    let mut kind = "without a kind";
+    let mut program = None;
+    for attribute in &message.attributes {
+        match attribute {
+            TcAttribute::Kind(said) => kind = said,
+            TcAttribute::Options(options) => {
+                program = program.or_else(|| options.iter().find_map(name_of_program));
+            }
+            _ => {}
+        }
+    }
+    let own = match kind {
+        TcFilterU32::KIND => true,
+        // The kernel reports a preference first (handle 0, no options), then its filters.
+        TcFilterBpf::KIND if u32::from(message.header.handle) == 0 => true,
+        TcFilterBpf::KIND => program.is_some_and(|name| name.starts_with(PROGRAM_PREFIX)),
+        _ => false,
+    };
+    if own { Ok(()) } else { Err(kind.to_owned()) }
+}
+
+fn name_of_program(option: &TcOption) -> Option<&str> {
+    match option {
+        TcOption::Bpf(TcFilterBpfOption::ProgName(name)) => Some(name),
+        _ => None,
+    }
 }
 
 /// Preference and protocol of a filter that the kernel reports.

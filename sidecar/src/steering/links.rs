@@ -13,7 +13,7 @@ use rtnetlink::packet_route::link::{
 };
 use rtnetlink::{Handle, LinkUnspec};
 
-use super::{EGRESS_DEVICE, SteeringError};
+use super::{Devices, EGRESS_DEVICE, INGRESS_DEVICE, SteeringError};
 
 /// Frames that wait in front of a device for the sidecar to read them. The device drops what does
 /// not fit; with 64 KB a frame this is more than the largest send window (net.ipv4.tcp_wmem, 4 MB).
@@ -57,7 +57,7 @@ const IFLA_INET_CONF: u16 = 1;
 const RP_FILTER_LOOSE: u32 = 2;
 
 /// Index of a device by its name.
-pub(super) async fn index(netlink: &Handle, name: &str) -> Result<u32, SteeringError> {
+async fn index(netlink: &Handle, name: &str) -> Result<u32, SteeringError> {
     use futures::TryStreamExt;
     let mut found = netlink.link().get().match_name(name.to_owned()).execute();
     match found.try_next().await {
@@ -66,22 +66,21 @@ pub(super) async fn index(netlink: &Handle, name: &str) -> Result<u32, SteeringE
     }
 }
 
+/// Both devices.
+pub(super) async fn devices(netlink: &Handle) -> Result<Devices, SteeringError> {
+    Ok(Devices {
+        ingress: index(netlink, INGRESS_DEVICE).await?,
+        egress: index(netlink, EGRESS_DEVICE).await?,
+    })
+}
+
 /// Gives a device its role and brings it up.
-pub(super) async fn bring_up(
+pub(super) async fn bring_up_as(
     netlink: &Handle,
     index: u32,
     mtu: u32,
     role: Role,
 ) -> Result<(), SteeringError> {
-    // Without an address of its own the device sends nothing of its own. Best effort: a kernel
-    // without IPv6 refuses it, and then there is nothing to keep quiet.
-    let quiet = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
-    let _ = netlink
-        .link()
-        .change(with_family(index, quiet))
-        .execute()
-        .await;
-
     let settings = AfSpecUnspec::Inet(vec![ipv4_settings(role)]);
     let settings = netlink
         .link()
@@ -101,7 +100,19 @@ pub(super) async fn bring_up(
     let address = address.execute().await;
     address
         .map_err(|source| SteeringError::from_netlink("giving a TUN device its address", source))?;
+    bring_up(netlink, index, mtu).await
+}
 
+/// Brings a device up of which the IP stack knows no more than that it is there.
+pub(super) async fn bring_up(netlink: &Handle, index: u32, mtu: u32) -> Result<(), SteeringError> {
+    // Without an address of its own the device sends nothing of its own. Best effort: a kernel
+    // without IPv6 refuses it, and then there is nothing to keep quiet.
+    let quiet = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
+    let _ = netlink
+        .link()
+        .change(with_family(index, quiet))
+        .execute()
+        .await;
     let up = LinkUnspec::new_with_index(index)
         .mtu(mtu)
         .txqueuelen(QUEUE_LENGTH)

@@ -14,15 +14,23 @@
 //! Not here: devices (`device/`) and verdicts (`datapath/`). Whatever a kind of steering installs
 //! stays when the process dies and leads nowhere then: the pod is closed.
 
+pub mod bpf;
+pub mod bpf_load;
+pub(crate) mod bpf_sys;
 pub mod filter;
+mod hooks;
 mod links;
 pub mod tc;
 
+use std::error::Error;
 use std::fmt;
 
 use rtnetlink::Handle;
 
+use crate::config;
 use crate::pod_net::PodNet;
+
+pub use self::bpf_load::{LoadError, Maps};
 
 /// The device that eth0's ingress hook feeds.
 pub const INGRESS_DEVICE: &str = "sw-in";
@@ -35,6 +43,8 @@ pub const EGRESS_DEVICE: &str = "sw-out";
 pub enum Kind {
     /// Plain tc filters; the kernel forwards what was written back.
     Tc,
+    /// eBPF programs, which also carry established flows.
+    Bpf,
 }
 
 /// The two devices by index, as long as they live.
@@ -47,7 +57,7 @@ pub struct Devices {
 }
 
 /// Steering in force. Dropping it changes nothing: what is attached stays, and closed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Attached {
     /// How.
     pub kind: Kind,
@@ -55,6 +65,10 @@ pub struct Attached {
     pub took_over: bool,
     /// Why IPv6 from the pod stays closed, if it does.
     pub ipv6_egress_closed: Option<String>,
+    /// The maps of the programs, with [`Kind::Bpf`].
+    pub maps: Option<Maps>,
+    /// Why it is not eBPF, if that would have been welcome.
+    pub not_bpf: Option<String>,
 }
 
 /// What keeps packets from being steered.
@@ -85,6 +99,9 @@ pub enum SteeringError {
         /// What is there.
         what: String,
     },
+    /// eBPF was asked for and cannot be had.
+    #[error("eBPF steering was asked for: {}", words(.0))]
+    Bpf(#[source] LoadError),
     /// A device or the interface vanished meanwhile.
     #[error("interface {0} is gone")]
     Gone(String),
@@ -100,18 +117,51 @@ pub enum SteeringError {
 }
 
 /// Brings the devices up and steers the pod's traffic to them. From the first step on nothing
-/// passes unjudged, whatever a predecessor left and wherever this one ends.
+/// passes unjudged, whatever a predecessor left and wherever this one ends. `flows`: how many the
+/// kernel can be asked to carry.
 ///
 /// # Errors
 /// See [`SteeringError`]; the pod is closed then.
 pub async fn attach(
     netlink: &Handle,
-    kind: Kind,
+    wanted: config::Steering,
+    flows: u32,
     pod: &PodNet,
-) -> Result<(Attached, Devices), SteeringError> {
-    match kind {
-        Kind::Tc => tc::attach(netlink, pod).await,
+) -> Result<Attached, SteeringError> {
+    if wanted == config::Steering::Tc {
+        return tc::attach(netlink, pod).await;
     }
+    let devices = links::devices(netlink).await?;
+    let parameters = bpf_load::Parameters {
+        interface: pod.index,
+        ingress: devices.ingress,
+        egress: devices.egress,
+        addresses: pod.prefixes.clone(),
+        flows,
+    };
+    match bpf_load::load(&parameters) {
+        Ok(loaded) => bpf::attach(netlink, pod, devices, loaded).await,
+        Err(error) if wanted == config::Steering::Auto => Ok(Attached {
+            not_bpf: Some(words(&error)),
+            ..tc::attach(netlink, pod).await?
+        }),
+        Err(error) => Err(SteeringError::Bpf(error)),
+    }
+}
+
+/// An error and its causes in one line, but for what the verifier said of each instruction.
+fn words(error: &LoadError) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        if !words.contains(line) {
+            words = format!("{words}: {line}");
+        }
+        cause = error.source();
+    }
+    words
 }
 
 impl SteeringError {
@@ -135,11 +185,12 @@ fn errno(error: &rtnetlink::Error) -> Option<i32> {
 }
 
 impl Kind {
-    /// `tc`.
+    /// `tc` or `bpf`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Tc => "tc",
+            Self::Bpf => "bpf",
         }
     }
 }

@@ -18,11 +18,10 @@ use sidewall::policy::allow_list::{
 };
 use sidewall::policy::lookup::{Lookup, LookupOptions};
 use sidewall::verdict::Verdict;
-use sidewall_sidecar::config::OnBlock;
+use sidewall_sidecar::config::{OnBlock, Steering};
 use sidewall_sidecar::counters::slot;
 use sidewall_sidecar::datapath::{self, Handle, OpenConfig};
 use sidewall_sidecar::shared::Shared;
-use sidewall_sidecar::steering::Kind;
 
 use super::Net;
 
@@ -85,7 +84,8 @@ impl World {
         self.pod.run(move || {
             let opened = datapath::open(&OpenConfig {
                 interface: "eth0".to_owned(),
-                steering: Kind::Tc,
+                steering: steering(),
+                carried: 1024,
                 queues: None,
             })?;
             assert_eq!(opened.steering.ipv6_egress_closed, None);
@@ -143,6 +143,15 @@ impl Drop for Guard {
         if let Some(handle) = self.handle.take() {
             handle.stop();
         }
+    }
+}
+
+/// By eBPF in the test binaries whose names end so, else by tc.
+pub fn steering() -> Steering {
+    if env!("CARGO_CRATE_NAME").ends_with("_bpf") {
+        Steering::Bpf
+    } else {
+        Steering::Tc
     }
 }
 

@@ -1,0 +1,413 @@
+//! Offload: established flows are carried by the kernel, past user space.
+//!
+//! ```text
+//! pump     a flow has proven itself ── hand_over ──► map ◄── eth_in, eth_out: found → pass, count
+//!          SYN, FIN, RST of it ─────── recall ◄───── map
+//! sweeper  ended, or not allowed now ─ settle ◄───── map
+//!          each second ─ tick: lease moved on, counts read in pages, flows kept alive
+//! ```
+//!
+//! The map says what the kernel may carry; only user space writes it, after a verdict, so no packet
+//! can enter a flow, and nothing is ever evicted. `carried` here says the same on this side. It
+//! decides nothing about policy (the engine does) and attaches nothing (`steering/`).
+//!
+//! Races, and the order that settles them. Whoever ends a flow changes the flow table first, then
+//! strikes it from `carried`, then from the map; whoever hands over enters it in `carried`, then in
+//! the map, then looks again at all three of table, policy and `carried`, and takes it back if one
+//! of them has changed. So whichever comes last sees the other: a flow that lost its permission
+//! cannot be entered by a packet that was judged before.
+//!
+//! A lease covers the end of this process, however it ends: the programs carry flows only until the
+//! moment written in their map, and [`Offload::tick`] moves that on. Flows outlive their judge by
+//! [`LEASE`] at most, because nobody would take them back when the policy changes. A process that is
+//! only late loses nothing: its flows come to user space, which knows them.
+
+mod raw;
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use foldhash::fast::RandomState;
+use nix::time::{ClockId, clock_gettime};
+use sidewall::flow::carry::{Carriage, Numbers};
+use sidewall::flow::{Counters, FlowKey, Millis};
+use sidewall::net::Direction;
+use sidewall::packet::{Packet, TcpFlags, Transport};
+use sidewall::record::{FlowRecord, RecordKind};
+use sidewall::verdict::{Because, Verdict};
+
+use crate::shared::Shared;
+use crate::steering::Maps;
+use crate::steering::bpf_sys::{Page, RawFlow, RawKey};
+
+/// How long flows are carried after the last [`Offload::tick`]: several times its second, so that a
+/// process that is short of CPU keeps them.
+pub const LEASE: Duration = Duration::from_secs(5);
+
+/// How long a flow that may end without a word is carried before a packet of it must be seen: the
+/// shortest life of such a flow (`lifetime::SHORT_EXCHANGE`).
+pub const REVIEW: Duration = Duration::from_secs(30);
+
+/// Ticks from one reading of all counts to the next. A flow's life is told in 20 s and more.
+const TICKS_A_READING: usize = 5;
+
+/// Hands flows over to the kernel and takes them back.
+#[derive(Debug)]
+pub struct Offload {
+    maps: Maps,
+    carried: DashMap<FlowKey, Noted, RandomState>,
+    /// As many as `carried` holds: asked for every SYN.
+    count: AtomicUsize,
+    review: Duration,
+    serial: AtomicU64,
+    ticks: AtomicUsize,
+    works: AtomicBool,
+    totals: Totals,
+}
+
+/// What was seen of an entry so far: the table knows it already.
+#[derive(Debug, Clone, Copy, Default)]
+struct Noted {
+    serial: u64,
+    sent: Counters,
+    received: Counters,
+}
+
+#[derive(Debug, Default)]
+struct Totals {
+    handed_over: AtomicU64,
+    /// By direction: packets, bytes.
+    carried: [[AtomicU64; 2]; 2],
+}
+
+/// What the kernel carried since it was asked last.
+#[derive(Debug, Clone, Copy)]
+struct More {
+    sent: Counters,
+    received: Counters,
+    numbers: Numbers,
+    seen: u64,
+}
+
+impl Offload {
+    /// Takes the maps and tries them: whether a process without capabilities may use them differs by
+    /// kernel, so this is to be called after they were dropped.
+    ///
+    /// # Errors
+    /// What the kernel said; nothing is carried then.
+    pub fn start(maps: Maps, review: Duration) -> io::Result<Self> {
+        let offload = Self {
+            maps,
+            carried: DashMap::default(),
+            count: AtomicUsize::new(0),
+            review,
+            serial: AtomicU64::new(0),
+            ticks: AtomicUsize::new(0),
+            works: AtomicBool::new(true),
+            totals: Totals::default(),
+        };
+        // No flow has this key: its family is neither 4 nor 6.
+        let nobody = RawKey::default();
+        offload.maps.flows.insert(&nobody, &RawFlow::default())?;
+        offload.maps.flows.take(&nobody)?;
+        offload.renew()?;
+        Ok(offload)
+    }
+
+    /// How many flows are carried.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether flows are handed over at all; not any more once the kernel refused.
+    #[must_use]
+    pub fn works(&self) -> bool {
+        self.works.load(Ordering::Relaxed)
+    }
+
+    /// How often a flow was handed over.
+    #[must_use]
+    pub fn handed_over(&self) -> u64 {
+        self.totals.handed_over.load(Ordering::Relaxed)
+    }
+
+    /// What was carried so far, as far as it was read.
+    #[must_use]
+    pub fn total(&self, direction: Direction) -> Counters {
+        let [packets, bytes] = &self.totals.carried[direction as usize];
+        Counters {
+            packets: packets.load(Ordering::Relaxed),
+            bytes: bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether the packet opens or ends a connection: its flow is to be recalled before it is judged,
+    /// so that the tracker knows the numbers that tell a real RST from a blind one, and after, so
+    /// that what follows is seen even if it was handed over meanwhile.
+    #[inline]
+    #[must_use]
+    pub fn is_turn(packet: &Packet) -> bool {
+        matches!(packet.transport(), Transport::Tcp(tcp)
+            if tcp.flags.has(TcpFlags::SYN)
+                || tcp.flags.has(TcpFlags::FIN)
+                || tcp.flags.has(TcpFlags::RST))
+    }
+
+    /// Asks the kernel to carry a flow from now on, after its packet was written back.
+    pub fn hand_over(&self, shared: &Shared, key: &FlowKey, now: Millis) {
+        if !self.works() {
+            return;
+        }
+        // The same flow may be in the map still: under review, or lost on the way.
+        self.recall(shared, key, now);
+        let Some(flow) = shared.engine.flows().get(key) else {
+            return;
+        };
+        let Some(carriage) = flow.carriage() else {
+            return;
+        };
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        self.enter(*key, serial);
+        let entry = self.entry(carriage, serial);
+        if let Err(error) = self.maps.flows.insert(&raw::key(key), &entry) {
+            self.strike(key);
+            // E2BIG: full; the flow stays in user space.
+            if error.raw_os_error() != Some(libc::E2BIG) {
+                self.give_up(&error);
+            }
+            return;
+        }
+        self.totals.handed_over.fetch_add(1, Ordering::Relaxed);
+        if !self.still_holds(shared, key, flow.generation, serial) {
+            self.recall(shared, key, now);
+            // Somebody else has struck it before it was in the map.
+            self.take(key);
+        }
+    }
+
+    /// Takes a flow back, if it is carried: the table hears what the kernel noted.
+    pub fn recall(&self, shared: &Shared, key: &FlowKey, now: Millis) {
+        if self.nothing_carried() {
+            return;
+        }
+        if let Some(noted) = self.strike(key)
+            && let Some(flow) = self.take(key)
+        {
+            self.tell(shared, key, &self.more(shared, noted, &flow), now);
+        }
+    }
+
+    /// Takes the flow of a record back that tells of its end, and completes the record.
+    pub fn complete(&self, shared: &Shared, record: &mut FlowRecord, now: Millis) {
+        match record.kind {
+            RecordKind::Verdict => {}
+            // Audit mode lets it live on in the table.
+            RecordKind::Revoked if record.audit => self.recall(shared, &record.key, now),
+            RecordKind::End | RecordKind::Revoked => self.settle(shared, record),
+        }
+    }
+
+    /// Takes a flow back that has left the table, and completes its last record. Does not use the
+    /// engine: the table may be held.
+    pub fn settle(&self, shared: &Shared, record: &mut FlowRecord) {
+        if self.nothing_carried() {
+            return;
+        }
+        if let Some(noted) = self.strike(&record.key)
+            && let Some(flow) = self.take(&record.key)
+        {
+            let more = self.more(shared, noted, &flow);
+            record.sent += more.sent;
+            record.received += more.received;
+        }
+    }
+
+    /// Moves the lease on, and now and then reads what was carried, so that no flow expires that
+    /// lives in the kernel. Call it every second.
+    pub fn tick(&self, shared: &Shared, now: Millis) {
+        if !self.works() {
+            return;
+        }
+        let renewed = self.renew();
+        let turn = self.ticks.fetch_add(1, Ordering::Relaxed);
+        let read = if turn.is_multiple_of(TICKS_A_READING) && !self.is_empty() {
+            self.read(shared, now)
+        } else {
+            Ok(())
+        };
+        if let Err(error) = renewed.and(read) {
+            self.give_up(&error);
+        }
+    }
+
+    /// Reads all counts now.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn read(&self, shared: &Shared, now: Millis) -> io::Result<()> {
+        let mut page = Page::new();
+        loop {
+            let more = self.maps.flows.read(&mut page)?;
+            for (key, flow) in page.flows() {
+                let Some(key) = raw::read(key) else { continue };
+                self.keep_alive(shared, &key, flow, now);
+            }
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    fn keep_alive(&self, shared: &Shared, key: &FlowKey, flow: &RawFlow, now: Millis) {
+        let noted = self.carried.get_mut(key).and_then(|mut noted| {
+            // Read before it was recalled and entered again: not this entry's counts.
+            let same = noted.serial == flow.serial;
+            same.then(|| std::mem::replace(&mut *noted, raw::noted(flow)))
+        });
+        if let Some(noted) = noted {
+            let more = self.more(shared, noted, flow);
+            if !self.tell(shared, key, &more, now) {
+                self.recall(shared, key, now);
+            }
+        }
+    }
+
+    /// Whether there is nothing to strike, without a look at `carried`. Pairs with
+    /// [`Self::still_holds`]: a change of the table before this, or the entry before that, is seen
+    /// by the other side.
+    fn nothing_carried(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.is_empty()
+    }
+
+    /// Whether nothing has happened to the flow while it was entered.
+    fn still_holds(&self, shared: &Shared, key: &FlowKey, generation: u64, serial: u64) -> bool {
+        fence(Ordering::SeqCst);
+        let in_force = shared
+            .policy
+            .load()
+            .as_ref()
+            .map(|policy| policy.generation);
+        let flow = shared.engine.flows().get(key);
+        in_force == Some(generation)
+            && flow.is_some_and(|flow| flow.generation == generation && flow.carriage().is_some())
+            && self
+                .carried
+                .get(key)
+                .is_some_and(|noted| noted.serial == serial)
+    }
+
+    fn entry(&self, carriage: Carriage, serial: u64) -> RawFlow {
+        let now = monotonic();
+        let (review, numbers) = match carriage {
+            Carriage::Tcp(numbers) => (u64::MAX, numbers),
+            Carriage::Reviewed => (now + nanos(self.review), Numbers::default()),
+        };
+        RawFlow {
+            seen: now,
+            review,
+            pod_ack: numbers.pod_ack,
+            peer_next: numbers.peer_next,
+            serial,
+            ..RawFlow::default()
+        }
+    }
+
+    fn enter(&self, key: FlowKey, serial: u64) {
+        let noted = Noted {
+            serial,
+            ..Noted::default()
+        };
+        self.count.fetch_add(1, Ordering::Relaxed);
+        if self.carried.insert(key, noted).is_some() {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn strike(&self, key: &FlowKey) -> Option<Noted> {
+        let (_, noted) = self.carried.remove(key)?;
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        Some(noted)
+    }
+
+    fn take(&self, key: &FlowKey) -> Option<RawFlow> {
+        match self.maps.flows.take(&raw::key(key)) {
+            Ok(flow) => flow,
+            Err(error) => {
+                self.give_up(&error);
+                None
+            }
+        }
+    }
+
+    /// What is new since it was noted; counted for the process as a whole.
+    fn more(&self, shared: &Shared, noted: Noted, flow: &RawFlow) -> More {
+        let now = raw::noted(flow);
+        let more = More {
+            sent: raw::difference(now.sent, noted.sent),
+            received: raw::difference(now.received, noted.received),
+            numbers: Numbers {
+                pod_ack: flow.pod_ack,
+                peer_next: flow.peer_next,
+            },
+            seen: flow.seen,
+        };
+        for (direction, size) in [
+            (Direction::Ingress, more.received),
+            (Direction::Egress, more.sent),
+        ] {
+            let [packets, bytes] = &self.totals.carried[direction as usize];
+            packets.fetch_add(size.packets, Ordering::Relaxed);
+            bytes.fetch_add(size.bytes, Ordering::Relaxed);
+            let verdict = Verdict::Allow(Because::Established);
+            let lane = shared.counters.lane(0);
+            lane.count(direction, verdict, size.packets, size.bytes);
+        }
+        more
+    }
+
+    /// Tells the table; `false`: it has no such flow.
+    fn tell(&self, shared: &Shared, key: &FlowKey, more: &More, now: Millis) -> bool {
+        let silent = monotonic().saturating_sub(more.seen) / 1_000_000;
+        let seen = Millis(now.0.saturating_sub(silent));
+        let flows = shared.engine.flows();
+        flows.update(key, |flow| flow.tracker.learn(more.numbers));
+        flows.refresh(key, more.sent, more.received, seen)
+    }
+
+    fn renew(&self) -> io::Result<()> {
+        self.maps.lease.set(monotonic() + nanos(LEASE))
+    }
+
+    /// A map that cannot be written is a map from which no flow can be taken back: none may be
+    /// carried. Should even that be refused, the lease runs out.
+    fn give_up(&self, error: &io::Error) {
+        let ended = self.maps.lease.set(0);
+        if self.works.swap(false, Ordering::Relaxed) {
+            tracing::error!(
+                %error,
+                lease_ended = ended.is_ok(),
+                "the kernel refuses its map of flows: every packet goes through user space from now on"
+            );
+        }
+    }
+}
+
+/// The clock of bpf_ktime_get_ns().
+fn monotonic() -> u64 {
+    // It cannot fail on Linux; 0 would end every lease, which is the safe side.
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| nanos(now.into()))
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,4 @@
+//! `datapath.rs` once more, with eBPF steering and offload.
+
+#[path = "datapath.rs"]
+mod datapath;
