@@ -43,9 +43,15 @@ fn main() -> ExitCode {
 /// The program's own log; stdout belongs to the flow log.
 fn log_to_stderr(filter: &str) {
     // The configuration has read it once already.
-    let filter: Targets = filter
+    let asked: Targets = filter
         .parse()
         .unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
+    // kube warns of each watch that a server cuts, which is told here once for all of them.
+    let filter = if matches!(filter, "warn" | "info") {
+        asked.with_target("kube_client", LevelFilter::ERROR)
+    } else {
+        asked
+    };
     let colour = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
     tracing_subscriber::registry()
         .with(

@@ -255,20 +255,23 @@ impl Index {
     fn found(&mut self, kind: Kind) {
         self.current[kind.index()] = true;
         if self.told[kind.index()].take().is_some() {
-            tracing::info!(%kind, "in contact again");
+            tracing::debug!(%kind, "in contact again");
         }
         self.outlets.metrics.watch_current(kind);
         if self.current.iter().all(|current| *current)
             && let Some(away) = self.outlets.status.found()
         {
-            tracing::info!(seconds = away.as_secs_f64(), "policies are current again");
+            tracing::info!(
+                "policies are current again, after {:.1} s",
+                away.as_secs_f64()
+            );
         }
         self.tell_problem();
     }
 
     fn lost(&mut self, problem: &Problem) {
         let kind = problem.kind;
-        let was_current = std::mem::replace(&mut self.current[kind.index()], false);
+        self.current[kind.index()] = false;
         let text = problem.to_string();
         let news = self.told[kind.index()].as_ref() != Some(&text);
         self.outlets.metrics.watch_lost(kind);
@@ -277,9 +280,7 @@ impl Index {
             // Part of every cluster's day, and healed by the list that follows.
             Cause::Expired => tracing::debug!("{text}"),
             // One line for the server, not one for each of its five watches.
-            Cause::Unreachable(_) | Cause::Stalled if !first && !was_current => {
-                tracing::debug!("{text}");
-            }
+            Cause::Unreachable(_) | Cause::Stalled if !first => tracing::debug!("{text}"),
             _ if news => tracing::warn!("{text}"),
             _ => tracing::debug!("{text}"),
         }
@@ -332,12 +333,16 @@ impl Index {
                 ingress_isolated_by = now.list.ingress.isolated_by.len(),
                 egress_isolated_by = now.list.egress.isolated_by.len(),
                 invalid = now.list.ingress.invalid.len() + now.list.egress.invalid.len(),
-                compile_ms = took.as_secs_f64() * 1000.0,
-                event_ms = after.map(|after| after.as_secs_f64() * 1000.0),
+                compile_ms = %milliseconds(took),
+                event_to_enforced_ms = after.map(milliseconds),
                 "policies are in force"
             );
         }
     }
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{:.1}", time.as_secs_f64() * 1000.0)
 }
 
 /// Remembers the annotation of the own pod and of its namespace; whether it is another one.

@@ -6,24 +6,20 @@
 //! The directory is looked at twice a second instead of through inotify: a ConfigMap volume changes
 //! by swapping a symlink two levels up (`..data`), which a watch on the files does not see.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use k8s_openapi::Metadata;
-use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use sidewall::manifest::{self, Manifest};
+use sidewall::policy::cluster::Kind;
 use sidewall::policy::cluster::objects::Object;
-use sidewall::policy::convert::AnyPolicy;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::REMIND;
 use super::index::{Index, Item, Outlets};
-use super::{REMIND, item};
+use super::slim::MODE_ANNOTATION;
 
 /// How often the directory is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -105,93 +101,50 @@ fn state(directory: &Path) -> Result<BTreeMap<PathBuf, Stamp>, String> {
     Ok(files)
 }
 
-/// All objects of all files, or what is wrong with the first that cannot be read.
+/// All objects of all files, or everything that is wrong with them.
 fn load(files: &BTreeMap<PathBuf, Stamp>) -> Result<Vec<Item>, String> {
-    let mut items = Vec::new();
+    let mut found = Vec::new();
+    let mut wrong = Vec::new();
     for path in files.keys() {
-        let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        let text = fs::read_to_string(path).map_err(|error| wrong(&error))?;
-        items.extend(parse(&text).map_err(|error| wrong(&error))?);
-    }
-    Ok(items)
-}
-
-/// The objects of one text that decide over traffic; others are left out.
-fn parse(text: &str) -> Result<Vec<Item>, String> {
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple(text).map_err(|error| error.to_string())?;
-    let mut items = Vec::new();
-    for document in documents {
-        open(document, &mut items)?;
-    }
-    Ok(items)
-}
-
-/// Takes an object, or the items of a list.
-fn open(document: Value, items: &mut Vec<Item>) -> Result<(), String> {
-    if document.is_null() {
-        return Ok(());
-    }
-    let Some(kind) = document["kind"].as_str() else {
-        return Err("a document has no kind, so it is no Kubernetes object".to_owned());
-    };
-    let name = document["metadata"]["name"].as_str().unwrap_or("?");
-    let about = format!("{kind} {name}");
-    let item = match kind {
-        "NetworkPolicy" => Item {
-            object: Object::from(AnyPolicy::from_value(&document)),
-            mode: None,
-        },
-        "Namespace" => typed::<Namespace>(document, &about)?,
-        "Pod" => typed::<Pod>(document, &about)?,
-        "Service" => typed::<Service>(document, &about)?,
-        "EndpointSlice" => typed::<EndpointSlice>(document, &about)?,
-        _ => {
-            if let (true, Value::Array(list)) = (kind.ends_with("List"), &document["items"]) {
-                for object in list {
-                    open(object.clone(), items)?;
-                }
+        let name = path.display().to_string();
+        match fs::read_to_string(path) {
+            Ok(text) => {
+                let read = manifest::read(&name, &text);
+                wrong.extend(read.mistakes.iter().map(ToString::to_string));
+                found.extend(read.objects);
             }
-            return Ok(());
+            Err(error) => wrong.push(format!("{name}: {error}")),
         }
-    };
-    items.push(item);
-    Ok(())
-}
-
-fn typed<K>(document: Value, about: &str) -> Result<Item, String>
-where
-    K: DeserializeOwned + Metadata<Ty = ObjectMeta>,
-    for<'a> Object: From<&'a K>,
-{
-    serde_json::from_value::<K>(document)
-        .map(|object| item(&object))
-        .map_err(|error| format!("{about}: {error}"))
-}
-
-/// Namespaces that objects live in exist, whether a file says so or not, as they would in a
-/// cluster; and the own pod has the addresses that its interface has, unless its manifest says.
-fn complete(items: &mut Vec<Item>, outlets: &Outlets) {
-    let declared: BTreeSet<String> = items
-        .iter()
-        .filter(|item| matches!(item.object, Object::Namespace(_)))
-        .map(|item| item.object.id().name.clone())
-        .collect();
-    let used: BTreeSet<String> = items
-        .iter()
-        .map(|item| item.object.id().namespace.clone())
-        .filter(|namespace| !namespace.is_empty() && !declared.contains(namespace))
-        .collect();
-    for name in used {
-        let namespace = Namespace {
-            metadata: ObjectMeta {
-                name: Some(name),
-                ..ObjectMeta::default()
-            },
-            ..Namespace::default()
-        };
-        items.push(item(&namespace));
     }
+    if wrong.is_empty() {
+        Ok(items(&found))
+    } else {
+        Err(wrong.join("; "))
+    }
+}
+
+/// The objects for the index, each with the mode that its annotation asks for.
+fn items(found: &[Manifest]) -> Vec<Item> {
+    let mode = |object: &Object| {
+        let of = |one: &&Manifest| one.kind() == object.kind() && one.id == *object.id();
+        let annotations = &found.iter().find(of)?.value["metadata"]["annotations"];
+        annotations[MODE_ANNOTATION].as_str().map(str::to_owned)
+    };
+    let with_mode = |object: Object| Item {
+        mode: match object.kind() {
+            Kind::Pod | Kind::Namespace => mode(&object),
+            _ => None,
+        },
+        object,
+    };
+    manifest::objects(found)
+        .into_iter()
+        .map(with_mode)
+        .collect()
+}
+
+/// The own pod has the addresses that its interface has, unless its manifest says.
+fn complete(items: &mut [Item], outlets: &Outlets) {
     for item in items {
         if let Object::Pod(pod) = &mut item.object
             && pod.id == outlets.pod
@@ -228,14 +181,23 @@ spec: {podSelector: {}}
     }
 
     #[test]
-    fn objects_that_decide_are_taken_from_lists_and_documents() {
-        let mut items = parse(WORLD).expect("objects");
-        assert_eq!(items.len(), 2);
-        assert_eq!(items[0].mode.as_deref(), Some("audit"));
+    fn objects_that_decide_are_taken_and_the_own_pod_completed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::write(directory.path().join("a.yaml"), WORLD).expect("written");
+        let mut items = load(&state(directory.path()).expect("readable")).expect("objects");
         let outlets = outlets();
         complete(&mut items, &outlets);
-        assert_eq!(items.len(), 3, "and the namespace they live in");
-        let Object::Pod(pod) = &items[0].object else {
+        assert_eq!(
+            items.len(),
+            3,
+            "pod, policy, and the namespace they live in"
+        );
+        let own = items
+            .iter()
+            .find(|item| item.object.kind() == Kind::Pod)
+            .expect("a pod");
+        assert_eq!(own.mode.as_deref(), Some("audit"));
+        let Object::Pod(pod) = &own.object else {
             panic!("a pod")
         };
         assert_eq!(pod.addresses, outlets.addresses);
@@ -254,10 +216,7 @@ spec: {podSelector: {}}
         let files = state(directory.path()).expect("readable");
         assert_eq!(files.len(), 2);
         let error = load(&files).expect_err("broken");
-        assert!(
-            error.contains("b.yaml") && error.contains("line 2"),
-            "{error}"
-        );
+        assert!(error.contains("b.yaml:2"), "{error}");
     }
 
     #[tokio::test(start_paused = true)]
