@@ -63,7 +63,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             image: concat!("ghcr.io/sidewall-dev/sidewall:", env!("CARGO_PKG_VERSION")).to_owned(),
-            image_pull_policy: None,
+            image_pull_policy: Some(PullPolicy::IfNotPresent),
             admin_host: "0.0.0.0".to_owned(),
             capabilities: vec![Capability::NetAdmin, Capability::Bpf],
             startup_seconds: 120,
@@ -113,11 +113,13 @@ impl Settings {
     }
 }
 
-/// JSON, because nobody watches a container's terminal; and room for the default flow table. No
+/// Those of the chart: who injects by hand and who lets the webhook do it get the same pods. JSON, because nobody watches a container's terminal; and room for the default flow table. No
 /// CPU limit: a throttled firewall is a throttled pod.
 fn default_options() -> Options {
     Options::read([
+        ("mode", "enforce"),
         ("flow-log", "json"),
+        ("log-level", "info"),
         ("cpu-request", "10m"),
         ("memory-request", "32Mi"),
         ("memory-limit", "256Mi"),

@@ -1,0 +1,161 @@
+//! Keeps the certificate: makes it, renews it, and has the API server trust it. Only the leader
+//! does this.
+//!
+//! The order matters. A new authority is first added to the caBundle of every webhook in the
+//! configuration; only when every API server had time to notice does the Secret get the new
+//! certificate. Whatever happens in between, the certificate in use is trusted, and the next
+//! round repairs the rest.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+
+use super::kept::Kept;
+use super::make;
+use super::secret;
+
+/// How often everything is looked at: someone may have reset the caBundle.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// For how long a new authority stands in the caBundle before a certificate of it is served: API
+/// servers see changes of webhook configurations through a watch, within a second or so.
+const TRUST_TAKES: Duration = Duration::from_secs(10);
+
+/// Where the certificate is kept, and for whom.
+#[derive(Clone)]
+pub struct Keeper {
+    /// The client.
+    pub client: Client,
+    /// The controller's namespace.
+    pub namespace: String,
+    /// The Secret's name.
+    pub secret: String,
+    /// The webhook configuration's name.
+    pub configuration: String,
+    /// The names in the certificate.
+    pub names: Vec<String>,
+}
+
+impl Keeper {
+    /// Keeps the certificate for as long as it is polled.
+    pub async fn keep(&self) {
+        loop {
+            if let Err(error) = self.round(TRUST_TAKES).await {
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "keeping the certificate; will try again"
+                );
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// One look, and what there is to do.
+    ///
+    /// # Errors
+    /// What the API server refused.
+    pub async fn round(&self, trust_takes: Duration) -> anyhow::Result<()> {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        let existing = secrets
+            .get_opt(&self.secret)
+            .await
+            .with_context(|| format!("reading Secret {}", self.secret))?;
+        let before = existing.as_ref().and_then(secret::kept);
+        let now = Timestamp::now();
+        let before = match before {
+            Some(kept) if !kept.is_due(&self.names, now) => {
+                return self.trust(&kept.bundle()).await;
+            }
+            before => before,
+        };
+        let made = make::make(&self.names, now, make::LIFETIME)?;
+        let kept = Kept::new(made, &self.names, now, before.as_ref());
+        self.trust(&kept.bundle()).await?;
+        if before.is_some() {
+            tokio::time::sleep(trust_takes).await;
+        }
+        self.write(&secrets, existing, &kept).await?;
+        tracing::info!(not_after = %kept.not_after(), "made a certificate");
+        Ok(())
+    }
+
+    /// Writes the Secret; fails when someone else wrote it meanwhile.
+    async fn write(
+        &self,
+        secrets: &Api<Secret>,
+        existing: Option<Secret>,
+        kept: &Kept,
+    ) -> anyhow::Result<()> {
+        let data = kept.to_data().into_iter();
+        let data = data.map(|(key, value)| (key, ByteString(value))).collect();
+        let exists = existing.is_some();
+        let mut secret = existing.unwrap_or_default();
+        secret.metadata.name = Some(self.secret.clone());
+        secret.metadata.managed_fields = None;
+        secret.data = Some(data);
+        let written = if exists {
+            let params = PostParams::default();
+            secrets.replace(&self.secret, &params, &secret).await
+        } else {
+            secret.type_ = Some("kubernetes.io/tls".to_owned());
+            secrets.create(&PostParams::default(), &secret).await
+        };
+        written.with_context(|| format!("writing Secret {}", self.secret))?;
+        Ok(())
+    }
+
+    /// Has every webhook of the configuration trust this bundle, if it does not yet.
+    async fn trust(&self, bundle: &str) -> anyhow::Result<()> {
+        let api: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
+        let name = &self.configuration;
+        let configuration = api
+            .get(name)
+            .await
+            .with_context(|| format!("reading MutatingWebhookConfiguration {name}"))?;
+        let bundle = ByteString(bundle.as_bytes().to_vec());
+        let Some(patch) = trusting(&configuration, &bundle) else {
+            return Ok(());
+        };
+        let patch = Patch::<()>::Json(patch);
+        api.patch(name, &PatchParams::default(), &patch)
+            .await
+            .with_context(|| format!("patching MutatingWebhookConfiguration {name}"))?;
+        tracing::info!(configuration = name, "wrote the caBundle");
+        Ok(())
+    }
+}
+
+/// The patch that has every webhook trust the bundle; `None` when they do. It only holds for the
+/// version that was read.
+fn trusting(
+    configuration: &MutatingWebhookConfiguration,
+    bundle: &ByteString,
+) -> Option<json_patch::Patch> {
+    let webhooks = configuration.webhooks.as_deref().unwrap_or_default();
+    let untrusting = webhooks
+        .iter()
+        .enumerate()
+        .filter(|(_, webhook)| webhook.client_config.ca_bundle.as_ref() != Some(bundle));
+    let mut operations: Vec<serde_json::Value> = untrusting
+        .map(|(index, _)| {
+            let path = format!("/webhooks/{index}/clientConfig/caBundle");
+            serde_json::json!({"op": "add", "path": path, "value": bundle})
+        })
+        .collect();
+    if operations.is_empty() {
+        return None;
+    }
+    let version = configuration.metadata.resource_version.as_deref();
+    let path = "/metadata/resourceVersion";
+    operations.insert(
+        0,
+        serde_json::json!({"op": "test", "path": path, "value": version}),
+    );
+    serde_json::from_value(operations.into()).ok()
+}
