@@ -7,7 +7,7 @@ pub(crate) mod translations;
 pub(crate) mod zone;
 
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use futures::StreamExt as _;
@@ -28,7 +28,7 @@ pub(crate) struct Cluster {
     pub(crate) slices: Store<EndpointSlice>,
     pub(crate) namespaces: Store<Namespace>,
     changed: watch::Receiver<u64>,
-    _watches: JoinSet<()>,
+    watches: Mutex<JoinSet<()>>,
 }
 
 impl Cluster {
@@ -42,7 +42,7 @@ impl Cluster {
             slices: follow(client, &sign, &mut watches),
             namespaces: follow(client, &sign, &mut watches),
             changed,
-            _watches: watches,
+            watches: Mutex::new(watches),
         };
         cluster.pods.wait_until_ready().await.context("no pods")?;
         let services = cluster.services.wait_until_ready().await;
@@ -52,6 +52,13 @@ impl Cluster {
         let namespaces = cluster.namespaces.wait_until_ready().await;
         namespaces.context("no namespaces")?;
         Ok(cluster)
+    }
+
+    /// Ends the watches: the server may go away then.
+    pub(crate) async fn stop(&self) {
+        let mut watches =
+            std::mem::take(&mut *self.watches.lock().unwrap_or_else(PoisonError::into_inner));
+        watches.shutdown().await;
     }
 
     /// A receiver that wakes after every change.

@@ -191,6 +191,10 @@ impl Lab {
             .map(|sidecar| async move { sidecar.kill_hard().await })
             .collect();
         let ended = futures::future::join_all(ends).await;
+        self.shared.cluster.stop().await;
+        if let Some(server) = self.server.embedded.take() {
+            server.shutdown().await;
+        }
         drop(self);
         ended.into_iter().collect()
     }
