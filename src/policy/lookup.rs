@@ -5,12 +5,14 @@
 //! short port tables. Its cost does not grow with the number of policies or peers. It does not
 //! explain: [`super::explain`] does, from the same [`AllowList`], and gives the same answer.
 //!
-//! Where to read on: [`classes`] (address → which rules), [`ports`] (port → which rule),
+//! Where to read on: [`uses`] (rules by whom they admit), [`classes`] (address → which rules), [`ports`] (port → which rule),
 //! [`services`] (what a Service's address stands for).
 
 mod classes;
 mod ports;
 mod services;
+mod store;
+mod uses;
 
 use std::net::IpAddr;
 
@@ -135,4 +137,15 @@ impl Side {
             None
         }
     }
+}
+
+/// An id as an index. On targets narrower than 32 bits no such index exists, and `get` says so.
+fn at(id: u32) -> usize {
+    usize::try_from(id).unwrap_or(usize::MAX)
+}
+
+/// An index as an id. Four billion tables do not fit into memory; were there so many, the id would
+/// be the one that no look-up finds, which blocks.
+fn id_of(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
 }

@@ -21,7 +21,9 @@ pub(super) fn read(
     let pods = object.get("podSelector");
     let selects = namespaces.is_some() || pods.is_some();
     match (&block, selects) {
-        (None, false) => mistakes.add(&place.path, Problem::Required("must specify a peer")),
+        (None, false) if place.value.is_object() => {
+            mistakes.add(&place.path, Problem::Required("must specify a peer"));
+        }
         (Some(_), true) => mistakes.add(
             &place.path,
             Problem::Forbidden("may not specify both ipBlock and another peer"),
@@ -30,6 +32,9 @@ pub(super) fn read(
     }
     if let Some(block) = block {
         return read_block(&block, mistakes);
+    }
+    if !selects {
+        return None;
     }
     let namespaces = match namespaces {
         Some(place) => NamespaceCriterion::Labels(selector::read(&place, mistakes)?),

@@ -2,8 +2,7 @@
 //!
 //! Addresses that the same rules admit form a class. A single host finds its class in a hash map;
 //! any other address in an array of sorted, disjoint intervals made of all CIDR blocks. A class
-//! names at most [`WIDTH`] port tables, shared between classes; more are merged into one, so that a
-//! look-up stays short, and a table that thousands of classes have in common exists once.
+//! names a few port tables ([`super::store`]).
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -12,13 +11,12 @@ use std::net::IpAddr;
 use foldhash::fast::RandomState;
 use ipnet::IpNet;
 
-use super::ports::{NO_RULE, PortTable, Span};
+use super::at;
+use super::ports::{NO_RULE, PortTable};
+use super::store::{Class, ClassId, NOBODY, Store, TableId};
+use super::uses::Uses;
 use crate::net::Protocol;
-use crate::policy::allow_list::{PeerSet, PortCriterion, PortRule, Rule};
-
-/// Port tables that a class may name before they are merged. Four are one cache line of answers,
-/// and cover "all pods" + "this namespace" + "this app" + a block without any copy.
-const WIDTH: usize = 4;
+use crate::policy::allow_list::{PeerSet, Rule};
 
 /// Rules by address and port.
 #[derive(Debug, Clone)]
@@ -29,28 +27,6 @@ pub(super) struct AddressIndex {
     v6: Space<u128>,
     classes: Vec<Class>,
     tables: Vec<PortTable>,
-}
-
-type TableId = u32;
-type ClassId = u32;
-
-/// The class of addresses that no rule with peers admits.
-const NOBODY: ClassId = 0;
-
-/// Positions in [`AddressIndex::tables`], sorted; unused ones are [`Class::UNUSED`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Class([TableId; WIDTH]);
-
-impl Class {
-    const UNUSED: TableId = TableId::MAX;
-    const EMPTY: Self = Self([Self::UNUSED; WIDTH]);
-
-    fn tables(&self) -> impl Iterator<Item = TableId> + '_ {
-        self.0
-            .iter()
-            .copied()
-            .take_while(|&table| table != Self::UNUSED)
-    }
 }
 
 /// The addresses of one family.
@@ -254,180 +230,4 @@ impl<A: Copy + Ord> Boundaries<A> {
             self.classes.push(class);
         }
     }
-}
-
-/// What the rules say, sorted by the set they say it of.
-struct Uses {
-    anyone: Vec<Span>,
-    by_set: Vec<Vec<Span>>,
-    /// Named ports of single pods, where the rule's peers leave some of the pods out.
-    narrowed: Vec<(Vec<IpAddr>, Vec<Span>)>,
-}
-
-impl Uses {
-    fn new(sets: &[PeerSet], rules: &[Rule]) -> Self {
-        let mut uses = Self {
-            anyone: Vec::new(),
-            by_set: vec![Vec::new(); sets.len()],
-            narrowed: Vec::new(),
-        };
-        for (index, rule) in (0..NO_RULE).zip(rules) {
-            let for_all = spans_for_all(rule, index);
-            match &rule.peers {
-                None => uses.anyone.extend(&for_all),
-                Some(peers) => {
-                    let mut named: Vec<usize> = peers.iter().map(|peer| at(peer.set)).collect();
-                    named.sort_unstable();
-                    named.dedup();
-                    for set in named {
-                        if let Some(spans) = uses.by_set.get_mut(set) {
-                            spans.extend(&for_all);
-                        }
-                    }
-                }
-            }
-            uses.add_named_ports(sets, rule, index);
-        }
-        uses
-    }
-
-    /// Named ports that mean another number for each peer: only pods have them, so only the hosts
-    /// of their sets count, and of those the ones that the rule's peers admit.
-    fn add_named_ports(&mut self, sets: &[PeerSet], rule: &Rule, index: u32) {
-        for entry in rule.ports.iter().flatten() {
-            let PortCriterion::Named { resolved, .. } = &entry.port else {
-                continue;
-            };
-            for port in resolved {
-                let Some(id) = port.set.map(at) else { continue };
-                let Some(set) = sets.get(id) else { continue };
-                let span = Span {
-                    ports: Some((entry.protocol, port.port, port.port)),
-                    rule: index,
-                };
-                let admitted = set.hosts.iter().filter(|host| rule.admits(sets, **host));
-                let admitted: Vec<IpAddr> = admitted.copied().collect();
-                if admitted.len() == set.hosts.len() && set.blocks.is_empty() {
-                    self.by_set[id].push(span);
-                } else {
-                    self.narrowed.push((admitted, vec![span]));
-                }
-            }
-        }
-    }
-}
-
-/// The ports that a rule admits for all of its peers alike.
-fn spans_for_all(rule: &Rule, index: u32) -> Vec<Span> {
-    let Some(ports) = &rule.ports else {
-        return vec![Span {
-            ports: None,
-            rule: index,
-        }];
-    };
-    let span = |protocol, from, to| Span {
-        ports: Some((protocol, from, to)),
-        rule: index,
-    };
-    let mut spans = Vec::with_capacity(ports.len());
-    for PortRule { protocol, port } in ports {
-        match port {
-            PortCriterion::All => spans.push(span(*protocol, 0, u16::MAX)),
-            PortCriterion::Range { from, to } => spans.push(span(*protocol, *from, *to)),
-            PortCriterion::Named { resolved, .. } => {
-                let own = resolved.iter().filter(|port| port.set.is_none());
-                spans.extend(own.map(|port| span(*protocol, port.port, port.port)));
-            }
-        }
-    }
-    spans
-}
-
-/// Tables and classes, each kept once.
-struct Store {
-    tables: Vec<PortTable>,
-    table_ids: HashMap<PortTable, TableId, RandomState>,
-    classes: Vec<Class>,
-    class_ids: HashMap<Class, ClassId, RandomState>,
-    /// Which class a collection of tables became.
-    merged: HashMap<Box<[TableId]>, ClassId, RandomState>,
-}
-
-impl Default for Store {
-    fn default() -> Self {
-        Self {
-            tables: Vec::new(),
-            table_ids: HashMap::default(),
-            classes: vec![Class::EMPTY],
-            class_ids: HashMap::from_iter([(Class::EMPTY, NOBODY)]),
-            merged: HashMap::default(),
-        }
-    }
-}
-
-impl Store {
-    fn table(&mut self, table: PortTable) -> TableId {
-        if let Some(&id) = self.table_ids.get(&table) {
-            return id;
-        }
-        let id = id_of(self.tables.len());
-        self.tables.push(table.clone());
-        self.table_ids.insert(table, id);
-        id
-    }
-
-    /// The class with the tables of `class` and these.
-    fn extend(&mut self, class: ClassId, more: impl Iterator<Item = TableId>) -> ClassId {
-        let mut tables: Vec<TableId> = more.collect();
-        if let Some(class) = self.classes.get(at(class)) {
-            tables.extend(class.tables());
-        }
-        tables.sort_unstable();
-        tables.dedup();
-        tables.retain(|&table| {
-            self.tables
-                .get(at(table))
-                .is_some_and(|table| !table.is_empty())
-        });
-        if tables.len() <= WIDTH {
-            return self.class(&tables);
-        }
-        if let Some(&class) = self.merged.get(tables.as_slice()) {
-            return class;
-        }
-        let spans: Vec<Span> = tables
-            .iter()
-            .filter_map(|&table| self.tables.get(at(table)))
-            .flat_map(PortTable::spans)
-            .collect();
-        let all = self.table(PortTable::new(&spans));
-        let class = self.class(&[all]);
-        self.merged.insert(tables.into(), class);
-        class
-    }
-
-    fn class(&mut self, tables: &[TableId]) -> ClassId {
-        let mut class = Class::EMPTY;
-        for (slot, &table) in class.0.iter_mut().zip(tables) {
-            *slot = table;
-        }
-        if let Some(&id) = self.class_ids.get(&class) {
-            return id;
-        }
-        let id = id_of(self.classes.len());
-        self.classes.push(class);
-        self.class_ids.insert(class, id);
-        id
-    }
-}
-
-/// An id as an index. On targets narrower than 32 bits no such index exists, and `get` says so.
-fn at(id: u32) -> usize {
-    usize::try_from(id).unwrap_or(usize::MAX)
-}
-
-/// An index as an id. Four billion tables do not fit into memory; were there so many, the id would
-/// be the one that no look-up finds, which blocks.
-fn id_of(index: usize) -> u32 {
-    u32::try_from(index).unwrap_or(u32::MAX)
 }

@@ -1,0 +1,15 @@
+//! Policies from their text to the verdict: a table for every sentence of what a verdict means, and a
+//! second, simple evaluator for everything in between.
+
+mod changes;
+mod convert;
+mod explain;
+mod fixture;
+mod generate;
+mod isolation;
+mod manifest;
+mod model;
+mod peers;
+mod ports;
+mod property;
+mod services;
