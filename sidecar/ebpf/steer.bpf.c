@@ -12,7 +12,7 @@
 //   user space ─► sw-out ingress: to_net ─► eth0 egress (from sw-out: passes) ─► the network
 //
 // Nothing is decided here. A flow is carried because user space entered it after its verdict, and
-// only while user space lives (LEASE). What opens or ends a flow, and what is in any way unusual,
+// only while user space lives (ALIVE, LEASE). What opens or ends a flow, and what is in any way unusual,
 // goes to user space. What user space does not write back ends there, so without user space the
 // pod is closed: the filters on eth0 stay, and the devices that they lead to are gone.
 //
@@ -98,7 +98,17 @@ struct {
 	__type(value, struct flow);
 } FLOWS SEC(".maps");
 
-// Until when flows may be carried (bpf_ktime_get_ns). User space moves it on while it lives.
+// Flows are carried while sw-in is here. The kernel strikes the entry when the device goes, and the
+// device goes with user space, however that ends: no flow outlives its judge.
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} ALIVE SEC(".maps");
+
+// And until this moment (bpf_ktime_get_ns), which user space moves on: one that hangs cannot take
+// flows back either.
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -339,7 +349,8 @@ static __always_inline bool is_carried(struct __sk_buff *skb, const struct packe
 	__u32 zero = 0;
 	__u64 *lease = bpf_map_lookup_elem(&LEASE, &zero);
 	__u64 now = bpf_ktime_get_ns();
-	if (!lease || now >= *lease || now >= flow->review)
+	if (!lease || now >= *lease || now >= flow->review ||
+	    !bpf_map_lookup_elem(&ALIVE, &zero))
 		return false;
 	flow->seen = now;
 	note(skb, flow, p, direction);

@@ -15,6 +15,7 @@ use sidewall_sidecar::datapath::{self, Handle, OpenConfig, Opened};
 use sidewall_sidecar::directory::Directory;
 use sidewall_sidecar::flowlog::{self, Format, Sources};
 use sidewall_sidecar::metrics::{self, Metrics};
+use sidewall_sidecar::offload::Carry;
 use sidewall_sidecar::privileges;
 use sidewall_sidecar::publish::Published;
 use sidewall_sidecar::shared::Shared;
@@ -46,10 +47,9 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     let opened = datapath::open(&OpenConfig {
         interface: config.interface.clone(),
         steering: config.steering,
-        carried: match config.offload {
-            // The range of the flag is far below 2^32.
-            config::Offload::On => u32::try_from(config.flow_table_size).unwrap_or(u32::MAX),
-            config::Offload::Off => 0,
+        carry: match config.offload {
+            config::Offload::On => Some(Carry::up_to(config.flow_table_size)),
+            config::Offload::Off => None,
         },
         queues: None,
     })?;

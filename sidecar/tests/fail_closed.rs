@@ -257,7 +257,7 @@ fn a_pod_without_the_interface_hears_which_ones_there_are() {
     let config = sidewall_sidecar::datapath::OpenConfig {
         interface: "eth0".to_owned(),
         steering: common::pod::steering(),
-        carried: 0,
+        carry: None,
         queues: None,
     };
     let error = pod

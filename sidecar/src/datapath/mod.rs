@@ -25,7 +25,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::config::{OnBlock, Steering};
 use crate::device::tun::{self, TunQueue};
-use crate::offload::{self, Offload};
+use crate::offload::{Carry, Offload};
 use crate::pod_net::PodNet;
 use crate::privileges::Maps;
 use crate::shared::Shared;
@@ -40,8 +40,8 @@ pub struct OpenConfig {
     pub interface: String,
     /// How packets are to be steered.
     pub steering: Steering,
-    /// How many flows the kernel may carry at a time, where it can; 0: it carries none.
-    pub carried: u32,
+    /// What the kernel may carry, where it can; `None`: nothing.
+    pub carry: Option<Carry>,
     /// Queues of each device; `None`: by the number of cores.
     pub queues: Option<usize>,
 }
@@ -54,7 +54,7 @@ pub struct Opened {
     /// The steering in force.
     pub steering: Attached,
     queues: Vec<OpenQueue>,
-    carried: u32,
+    carry: Option<Carry>,
 }
 
 #[derive(Debug)]
@@ -100,12 +100,13 @@ pub fn open(config: &OpenConfig) -> anyhow::Result<Opened> {
         }));
     }
 
-    let steering = steering::attach(&netlink, config.steering, config.carried, &pod);
+    let flows = config.carry.map_or(0, |carry| carry.flows);
+    let steering = steering::attach(&netlink, config.steering, flows, &pod);
     Ok(Opened {
         steering: setup.block_on(steering)?,
         pod,
         queues,
-        carried: config.carried,
+        carry: config.carry,
     })
 }
 
@@ -114,7 +115,7 @@ impl Opened {
     #[must_use]
     pub const fn maps(&self) -> Maps {
         match self.steering.maps {
-            Some(_) if self.carried > 0 => Maps::Used,
+            Some(_) if self.carry.is_some() => Maps::Used,
             _ => Maps::None,
         }
     }
@@ -125,8 +126,8 @@ impl Opened {
     /// When a thread cannot be started.
     pub fn run(self, on_block: OnBlock, shared: &Arc<Shared>) -> anyhow::Result<Handle> {
         let steering = self.steering.kind;
-        if let Some(maps) = self.steering.maps.filter(|_| self.carried > 0) {
-            match Offload::start(maps, offload::REVIEW) {
+        if let Some((maps, carry)) = self.steering.maps.zip(self.carry) {
+            match Offload::start(maps, carry) {
                 Ok(offload) => drop(shared.offload.set(offload)),
                 Err(error) => tracing::warn!(
                     %error,

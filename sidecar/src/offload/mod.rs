@@ -17,10 +17,11 @@
 //! of them has changed. So whichever comes last sees the other: a flow that lost its permission
 //! cannot be entered by a packet that was judged before.
 //!
-//! A lease covers the end of this process, however it ends: the programs carry flows only until the
-//! moment written in their map, and [`Offload::tick`] moves that on. Flows outlive their judge by
-//! [`LEASE`] at most, because nobody would take them back when the policy changes. A process that is
-//! only late loses nothing: its flows come to user space, which knows them.
+//! No flow outlives its judge, because nobody would take it back when the policy changes. The
+//! programs carry flows only while the device that this process holds is there, so a process that
+//! ends, however it ends, ends them at once; and only until a moment written in their map, which
+//! [`Offload::tick`] moves on, so one that hangs ends them within [`LEASE`]. A process that is only
+//! late loses nothing: its flows come to user space, which knows them.
 
 mod raw;
 
@@ -52,6 +53,26 @@ pub const REVIEW: Duration = Duration::from_secs(30);
 
 /// Ticks from one reading of all counts to the next. A flow's life is told in 20 s and more.
 const TICKS_A_READING: usize = 5;
+
+/// What the kernel may carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Carry {
+    /// So many flows at a time.
+    pub flows: u32,
+    /// Flows that may end without a word for so long: see [`REVIEW`].
+    pub review: Duration,
+}
+
+impl Carry {
+    /// As many flows as a table of this size may hold.
+    #[must_use]
+    pub fn up_to(flows: usize) -> Self {
+        Self {
+            flows: u32::try_from(flows).unwrap_or(u32::MAX),
+            review: REVIEW,
+        }
+    }
+}
 
 /// Hands flows over to the kernel and takes them back.
 #[derive(Debug)]
@@ -97,12 +118,12 @@ impl Offload {
     ///
     /// # Errors
     /// What the kernel said; nothing is carried then.
-    pub fn start(maps: Maps, review: Duration) -> io::Result<Self> {
+    pub fn start(maps: Maps, carry: Carry) -> io::Result<Self> {
         let offload = Self {
             maps,
             carried: DashMap::default(),
             count: AtomicUsize::new(0),
-            review,
+            review: carry.review,
             serial: AtomicU64::new(0),
             ticks: AtomicUsize::new(0),
             works: AtomicBool::new(true),

@@ -15,7 +15,7 @@ use aya::{Ebpf, EbpfError, EbpfLoader};
 use ipnet::IpNet;
 use nix::sys::resource::{Resource, rlim_t, setrlimit};
 
-use super::bpf_sys::{FlowMap, LeaseMap};
+use super::bpf_sys::{self, FlowMap, LeaseMap};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/steer.bpf.o");
 
@@ -111,6 +111,12 @@ pub(crate) fn load(parameters: &Parameters) -> Result<(Programs, Maps), LoadErro
         to_net: program(&mut object, "to_net")?,
         guard: program(&mut object, "guard")?,
     };
+    match object.map("ALIVE") {
+        Some(Map::DevMap(data)) => {
+            bpf_sys::alive_with(data, parameters.ingress).map_err(wrong("ALIVE"))?;
+        }
+        other => return Err(missing("ALIVE", other)),
+    }
     let maps = Maps {
         flows: match object.map("FLOWS") {
             Some(Map::HashMap(data)) => FlowMap::new(data).map_err(wrong("FLOWS"))?,

@@ -212,6 +212,19 @@ impl LeaseMap {
     }
 }
 
+/// Ties a map of devices to one device of this network namespace: the kernel strikes the entry when
+/// the device goes.
+///
+/// # Errors
+/// When the map is another, or there is no such device.
+pub(crate) fn alive_with(map: &aya::maps::MapData, device: u32) -> io::Result<()> {
+    // `struct bpf_devmap_val`: the index, and a program that is none.
+    let mut value = [device, 0];
+    let map = sized::<u32, [u32; 2]>(map)?;
+    // SAFETY: `sized` compared the sizes; the value is only read.
+    unsafe { element(&map, Command::Update, &0_u32, Some(&mut value)) }
+}
+
 /// The descriptor of a map whose keys and values have these sizes: by them the kernel copies.
 fn sized<K, V>(map: &aya::maps::MapData) -> io::Result<OwnedFd> {
     let info = map.info().map_err(io::Error::other)?;

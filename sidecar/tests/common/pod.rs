@@ -21,6 +21,7 @@ use sidewall::verdict::Verdict;
 use sidewall_sidecar::config::{OnBlock, Steering};
 use sidewall_sidecar::counters::slot;
 use sidewall_sidecar::datapath::{self, Handle, OpenConfig};
+use sidewall_sidecar::offload::Carry;
 use sidewall_sidecar::shared::Shared;
 
 use super::Net;
@@ -81,11 +82,35 @@ impl World {
     }
 
     pub fn try_guard(&self, on_block: OnBlock) -> anyhow::Result<Guard> {
+        self.guard_by(steering(), Carry::up_to(1024), on_block)
+    }
+
+    /// Starts the data path so that every packet comes to user space.
+    pub fn guard_without_offload(&self, steering: Steering) -> anyhow::Result<Guard> {
+        self.start(steering, None, OnBlock::Reject)
+    }
+
+    /// Starts the data path with a steering of choice.
+    pub fn guard_by(
+        &self,
+        steering: Steering,
+        carry: Carry,
+        on_block: OnBlock,
+    ) -> anyhow::Result<Guard> {
+        self.start(steering, Some(carry), on_block)
+    }
+
+    fn start(
+        &self,
+        steering: Steering,
+        carry: Option<Carry>,
+        on_block: OnBlock,
+    ) -> anyhow::Result<Guard> {
         self.pod.run(move || {
             let opened = datapath::open(&OpenConfig {
                 interface: "eth0".to_owned(),
-                steering: steering(),
-                carried: 1024,
+                steering,
+                carry,
                 queues: None,
             })?;
             assert_eq!(opened.steering.ipv6_egress_closed, None);
