@@ -140,7 +140,7 @@ pub(crate) fn aggregated(core: bool) -> Value {
         .iter()
         .filter(|g| g.is_empty() == core)
         .map(|group| {
-            let mut resources: Vec<Value> = kinds(group).map(|k| aggregated_kind(k)).collect();
+            let mut resources: Vec<Value> = kinds(group).map(aggregated_kind).collect();
             resources.extend(reviews(group).map(|(group, plural, singular, kind)| {
                 json!({
                     "resource": plural,

@@ -167,7 +167,7 @@ impl ApiError {
             "the server rejected our request due to an error in our request",
         );
         e.details = Some(Box::new(json!({
-            "causes": [{ "reason": "UnexpectedServerResponse", "message": why }]
+            "causes": [{ "reason": "UnexpectedServerResponse", "message": why, "field": "patch" }]
         })));
         e
     }

@@ -21,6 +21,7 @@ mod kinds;
 mod kubeconfig;
 mod openapi;
 mod patch;
+mod protobuf;
 mod request;
 mod routes;
 mod schema;

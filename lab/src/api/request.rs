@@ -24,9 +24,9 @@ impl Target {
     /// Reads a path below `/api/v1` or `/apis/GROUP/VERSION`; `None` when no served kind is named.
     pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> Option<Target> {
         let mut parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty()).collect();
-        let (group, version) = match parts.first()? {
-            &"api" => ("", *parts.get(1)?),
-            &"apis" => (*parts.get(1)?, *parts.get(2)?),
+        let (group, version) = match *parts.first()? {
+            "api" => ("", *parts.get(1)?),
+            "apis" => (*parts.get(1)?, *parts.get(2)?),
             _ => return None,
         };
         parts.drain(..if group.is_empty() { 2 } else { 3 });

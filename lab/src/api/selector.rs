@@ -114,12 +114,6 @@ fn supported(kind: &Kind) -> &'static [&'static str] {
 }
 
 fn parse_fields(kind: &Kind, text: &str) -> Result<Vec<(String, bool, String)>, ApiError> {
-    let refuse = |why: String| {
-        ApiError::bad_request(format!(
-            "Unable to find {:?} that match label selector \"\", field selector {text:?}: {why}",
-            format!("{}, Resource={}", kind.api_version(), kind.plural)
-        ))
-    };
     text.split(',')
         .filter(|term| !term.is_empty())
         .map(|term| {
@@ -128,14 +122,16 @@ fn parse_fields(kind: &Kind, text: &str) -> Result<Vec<(String, bool, String)>, 
             } else if let Some((k, v)) = term.split_once("==").or_else(|| term.split_once('=')) {
                 (k, true, v)
             } else {
-                return Err(refuse(format!(
-                    "invalid field selector: can't understand '{term}'"
+                return Err(ApiError::bad_request(format!(
+                    "invalid selector: '{term}'; can't understand '{term}'"
                 )));
             };
             if !matches!(key, "metadata.name" | "metadata.namespace")
                 && !supported(kind).contains(&key)
             {
-                return Err(refuse(format!("field label not supported: {key}")));
+                return Err(ApiError::bad_request(format!(
+                    "field label not supported: {key}"
+                )));
             }
             Ok((key.to_owned(), equal, value.to_owned()))
         })

@@ -196,7 +196,8 @@ pub(crate) fn is_element(value: &Value, step: &str) -> bool {
         return !keys.is_empty() && keys.iter().all(|(k, v)| key_value(value, k) == *v);
     }
     step.strip_prefix("v:")
-        .is_some_and(|v| v == value.to_string())
+        .and_then(|v| serde_json::from_str::<Value>(v).ok())
+        .is_some_and(|v| v == *value)
 }
 
 /// Reads `managedFields`.

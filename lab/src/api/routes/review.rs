@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::Call;
 use super::answer::json_body;
+use super::write::body;
 use crate::api::auth::Ask;
 use crate::api::errors::ApiError;
 
@@ -24,10 +25,6 @@ pub(super) fn answer(call: &Call) -> Result<Option<Response>, ApiError> {
     let mut review = body(call)?;
     review["status"] = status;
     Ok(Some(json_body(201, &review)))
-}
-
-fn body(call: &Call) -> Result<Value, ApiError> {
-    serde_json::from_slice(&call.body).map_err(|e| ApiError::bad_request(e.to_string()))
 }
 
 fn access(call: &Call, review: &Value) -> Value {

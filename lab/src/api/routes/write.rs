@@ -8,6 +8,7 @@ use super::{Call, Shared, read};
 use crate::api::errors::ApiError;
 use crate::api::kinds::Kind;
 use crate::api::patch::{self, Patch, apply};
+use crate::api::protobuf;
 use crate::api::request::{Query, Target};
 use crate::api::selector::Selector;
 use crate::api::store::{DeleteOptions, Deleted, FieldValidation, Key, Write, Written};
@@ -202,14 +203,18 @@ fn written_answer(call: &Call, kind: &Kind, written: &Written) -> Result<Respons
     Ok(warn(bytes(code, body), &written.warnings))
 }
 
-fn body(call: &Call) -> Result<Value, ApiError> {
+/// The body as JSON, in whichever of the three forms it came.
+pub(super) fn body(call: &Call) -> Result<Value, ApiError> {
     match call.content_type() {
         "application/yaml" => patch::read_yaml(&call.body),
-        "application/json" | "" => serde_json::from_slice(&call.body).map_err(|e| {
-            ApiError::bad_request(format!(
-                "the object provided is unrecognized (must be of type {}): {e}",
-                "JSON"
-            ))
+        "application/json" | "" => serde_json::from_slice(&call.body)
+            .map_err(|e| ApiError::bad_request(format!("the body is not JSON: {e}"))),
+        protobuf::MEDIA_TYPE => protobuf::read(&call.body).map_err(|e| match e {
+            protobuf::Error::Unknown(_) => ApiError::unsupported_media_type(
+                &format!("{}: {e}", protobuf::MEDIA_TYPE),
+                &BODY_TYPES,
+            ),
+            other => ApiError::bad_request(other.to_string()),
         }),
         other => Err(ApiError::unsupported_media_type(other, &BODY_TYPES)),
     }

@@ -35,8 +35,18 @@ pub(crate) struct Write<'a> {
 impl Write<'_> {
     /// Notes in `managedFields` what this write has changed.
     pub(super) fn track(&self, kind: &Kind, old: Option<&Value>, new: &mut Value) {
-        if self.tracked && !self.applied {
+        if self.applied {
+            return;
+        }
+        if self.tracked {
             fields::track_update(kind, old, new, self.manager, self.subresource);
+        } else {
+            let kept = old.map(|o| o["metadata"]["managedFields"].clone());
+            set(
+                &mut new["metadata"],
+                "managedFields",
+                kept.unwrap_or_default(),
+            );
         }
     }
 }
@@ -123,7 +133,6 @@ pub(super) fn new_metadata(
             "deletionTimestamp",
             "deletionGracePeriodSeconds",
             "selfLink",
-            "managedFields",
         ],
     );
     if metadata["name"].as_str().is_none_or(str::is_empty)
