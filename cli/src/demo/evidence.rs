@@ -9,13 +9,14 @@ use serde_json::Value;
 use sidewall::net::{Direction, Protocol};
 use sidewall::policy::allow_list::ObjectRef;
 use sidewall::policy::explain::Explanation;
-use sidewall_lab::{Capture, FlowLine, Lab, Pod, Point};
+use sidewall_lab::{Capture, FlowLine, Flows, Lab, Pod, Point};
 
 /// How long the log may lag behind the packet. It takes milliseconds; a busy machine gets more.
-const LOG_PATIENCE: Duration = Duration::from_secs(2);
+const LOG_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Watches while a probe is made.
 pub(crate) struct Watch {
+    log: Flows,
     lines: futures::stream::BoxStream<'static, FlowLine>,
     captures: Option<Captures>,
 }
@@ -71,6 +72,7 @@ impl Watch {
             None => None,
         };
         Ok(Self {
+            log: lab.flows().clone(),
             lines: lab.flows().live().boxed(),
             captures,
         })
@@ -78,10 +80,8 @@ impl Watch {
 
     /// What was seen of this flow since the start.
     pub(crate) async fn evidence(mut self, query: FlowQuery) -> Evidence {
-        let line = tokio::time::timeout(LOG_PATIENCE, self.find(&query))
-            .await
-            .ok()
-            .flatten();
+        let new = tokio::time::timeout(LOG_PATIENCE, self.find(&query)).await;
+        let line = new.ok().flatten().or_else(|| self.told_before(&query));
         let packets = self.captures.map(|captures| {
             let first = |seen: &sidewall_lab::Seen| {
                 seen.incoming
@@ -97,6 +97,14 @@ impl Watch {
             }
         });
         Evidence { line, packets }
+    }
+
+    /// A blocked flow that is tried again under the same rules is no new line but part of a count:
+    /// then the line it had still stands.
+    fn told_before(&self, query: &FlowQuery) -> Option<Line> {
+        let history = self.log.history();
+        let mut lines = history.into_iter().rev().map(Line::from);
+        (!query.passed).then(|| lines.find(|line| line.answers(query)))?
     }
 
     async fn find(&mut self, query: &FlowQuery) -> Option<Line> {
