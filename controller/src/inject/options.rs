@@ -43,7 +43,7 @@ pub enum Accepts {
 }
 
 /// Every option, in the order of the container's environment.
-pub const KNOWN: [Known; 14] = [
+pub const KNOWN: [Known; 15] = [
     known(
         "mode",
         Accepts::Words(&["enforce", "audit"]),
@@ -61,8 +61,13 @@ pub const KNOWN: [Known; 14] = [
     ),
     known(
         "steering",
-        Accepts::Words(&["auto", "tc"]),
+        Accepts::Words(&["auto", "bpf", "tc"]),
         Some("SIDEWALL_STEERING"),
+    ),
+    known(
+        "offload",
+        Accepts::Words(&["on", "off"]),
+        Some("SIDEWALL_OFFLOAD"),
     ),
     known(
         "flow-log",

@@ -2,7 +2,7 @@
 
 use clap::Parser as _;
 use sidewall_sidecar::config::{Args, Config, FlowLogFormat, Mode, OnBlock};
-use sidewall_sidecar::config::{ServiceMixed, Steering};
+use sidewall_sidecar::config::{Offload, ServiceMixed, Steering};
 
 use super::*;
 use crate::inject::options::{Accepts, Options};
@@ -32,6 +32,7 @@ fn every_word_is_one_of_the_sidecars_and_the_other_way_round() {
         ("mode", Mode::WORDS),
         ("on-block", OnBlock::WORDS),
         ("steering", Steering::WORDS),
+        ("offload", Offload::WORDS),
         ("service-mixed", ServiceMixed::WORDS),
         ("flow-log", FlowLogFormat::WORDS),
     ] {
@@ -80,4 +81,22 @@ fn options_mean_in_the_sidecar_what_they_say() {
 fn the_admin_port_is_the_sidecars() {
     let port = sidewall_sidecar::config::ADMIN_PORT.to_string();
     assert_eq!(crate::inject::options::ADMIN_PORT, port);
+}
+
+#[test]
+fn every_flag_of_the_sidecar_is_an_option_or_set_by_the_injector_or_not_for_pods() {
+    let not_for_pods = ["SIDEWALL_INTERFACE", "SIDEWALL_MANIFESTS", "KUBECONFIG"];
+    let everything = KNOWN.iter().filter_map(|known| known.variable);
+    let sidecar = Sidecar::new(&Settings::default(), &Options::default());
+    let env = sidecar.container.get("env").unwrap().items();
+    let set = env
+        .iter()
+        .map(|variable| variable.get("name").unwrap().as_str().unwrap());
+    let known: Vec<&str> = everything.chain(set).chain(not_for_pods).collect();
+    for flag in <Args as clap::CommandFactory>::command().get_arguments() {
+        let Some(variable) = flag.get_env().and_then(|env| env.to_str()) else {
+            continue;
+        };
+        assert!(known.contains(&variable), "{variable}");
+    }
 }
