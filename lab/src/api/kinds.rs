@@ -1,7 +1,7 @@
 //! The kinds that are served, as data: names, scope, what `api-resources` shows, and the type that
 //! an object must decode into. Everything else (discovery, paths, tables, validation) asks this list.
 
-use k8s_openapi::api::{core::v1 as core, discovery, networking};
+use k8s_openapi::api::{coordination, core::v1 as core, discovery, networking};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -80,16 +80,17 @@ fn decode<T: DeserializeOwned>(value: &Value) -> Result<(), serde_json::Error> {
 }
 
 /// The group and version pairs that are served, in the order of discovery.
-pub(crate) const GROUPS: [&str; 5] = [
+pub(crate) const GROUPS: [&str; 6] = [
     "",
     "authentication.k8s.io",
     "authorization.k8s.io",
+    "coordination.k8s.io",
     "discovery.k8s.io",
     "networking.k8s.io",
 ];
 
 /// Every stored kind.
-pub static KINDS: [Kind; 10] = [
+pub static KINDS: [Kind; 11] = [
     Kind {
         group: "",
         version: "v1",
@@ -201,6 +202,20 @@ pub static KINDS: [Kind; 10] = [
         generation: false,
         schema: "io.k8s.api.core.v1.Service",
         decode: decode::<core::Service>,
+    },
+    Kind {
+        group: "coordination.k8s.io",
+        version: "v1",
+        plural: "leases",
+        singular: "lease",
+        kind: "Lease",
+        short_names: &[],
+        categories: &[],
+        namespaced: true,
+        status: false,
+        generation: false,
+        schema: "io.k8s.api.coordination.v1.Lease",
+        decode: decode::<coordination::v1::Lease>,
     },
     Kind {
         group: "discovery.k8s.io",

@@ -179,3 +179,22 @@ async fn a_pod_on_a_node_ends_when_its_kubelet_says_so() {
     server.store().delete("Pod", "np", "a").unwrap();
     assert!(pods.get_opt("a").await.unwrap().is_none());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_may_demand_the_version_it_has_seen() {
+    let (server, client) = lab(Options::default()).await;
+    server.store().create(pod("np", "a")).unwrap();
+    let pods = Api::<Pod>::namespaced(client, "np");
+    let demand = |resource_version: Option<String>| DeleteParams {
+        preconditions: Some(kube::api::Preconditions {
+            resource_version,
+            uid: None,
+        }),
+        ..DeleteParams::default()
+    };
+    let refused = status_of(pods.delete("a", &demand(Some("1".to_owned()))).await);
+    assert_eq!(refused.code, 409);
+    let version = pods.get("a").await.unwrap().resource_version();
+    pods.delete("a", &demand(version)).await.unwrap();
+    assert!(pods.get_opt("a").await.unwrap().is_none());
+}

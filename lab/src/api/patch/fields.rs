@@ -56,8 +56,16 @@ pub(crate) fn track_update(
         None => Value::Null,
     };
     let mut managers = read(&base);
-    let set = set_of(kind, new);
-    let before = old.map(|o| set_of(kind, o)).unwrap_or_default();
+    let writable = |object: &Value| {
+        let mut set = set_of(kind, object);
+        // What has a status subresource is written there; the first status is the server's.
+        if kind.status && subresource.is_none() {
+            set.retain(|path| path.first().is_none_or(|step| step != "f:status"));
+        }
+        set
+    };
+    let (set, present) = (writable(new), set_of(kind, new));
+    let before = old.map(writable).unwrap_or_default();
     let changed: Set = set
         .iter()
         .filter(|path| match old {
@@ -69,7 +77,7 @@ pub(crate) fn track_update(
     for other in &mut managers {
         other
             .fields
-            .retain(|p| set.contains(p) && !changed.contains(p));
+            .retain(|p| present.contains(p) && !changed.contains(p));
     }
     if !changed.is_empty() {
         let mine = managers.iter_mut().find(|m| {

@@ -126,12 +126,20 @@ impl Core {
         if version < shelf.floor {
             return Err(ApiError::too_old(version, shelf.floor));
         }
+        if version > inner.version {
+            // A position in another server's history, such as that of one which ran here before:
+            // waiting for it would hide every change until then.
+            return Err(ApiError::expired(format!(
+                "resource version {version} is not of this server, which is at {}",
+                inner.version
+            )));
+        }
         let start = shelf.events.partition_point(|e| e.version() <= version);
         let events: Vec<_> = shelf.events.range(start..).take(max).cloned().collect();
         let reached = match events.last() {
             Some(last) if start + events.len() < shelf.events.len() => last.version(),
             // Nothing of this kind is left unseen, so the position is that of the whole store.
-            _ => inner.version.max(version),
+            _ => inner.version,
         };
         Ok((events, reached))
     }
@@ -324,6 +332,8 @@ mod tests {
             core.events_after(pods(), at, 10).unwrap_err().reason,
             "Expired"
         );
+        let future = core.events_after(pods(), core.version() + 1, 10);
+        assert_eq!(future.unwrap_err().reason, "Expired");
         assert!(
             core.events_after(pods(), core.version(), 10)
                 .unwrap()

@@ -1,4 +1,4 @@
-//! Namespaces, nodes, events and config maps; and the plain two columns for all else.
+//! Namespaces, nodes, leases, events and config maps; and the plain two columns for all else.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -24,6 +24,14 @@ pub(super) const CONFIG_MAPS: Printer = Printer {
             json!(count("data") + count("binaryData")),
             age(map, now),
         ]
+    },
+};
+
+pub(super) const LEASES: Printer = Printer {
+    columns: &[NAME, ("Holder", "string", 0), AGE],
+    row: |lease, now| {
+        let holder = text(&lease["spec"]["holderIdentity"], "");
+        vec![name(lease), json!(holder), age(lease, now)]
     },
 };
 

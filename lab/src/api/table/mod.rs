@@ -82,6 +82,7 @@ fn printer(kind: &Kind) -> Printer {
         "nodes" => core::NODES,
         "events" => core::EVENTS,
         "configmaps" => core::CONFIG_MAPS,
+        "leases" => core::LEASES,
         "services" => network::SERVICES,
         "endpoints" => network::ENDPOINTS,
         "endpointslices" => network::ENDPOINT_SLICES,
