@@ -2,13 +2,14 @@
 //!
 //! A namespace belongs to a thread ([`Net`]) and goes when the thread does: nothing is left behind,
 //! also after a crash. Sockets made in it can be used anywhere. Next: [`pod`] has a pod with the
-//! data path in it, and policies made by hand.
+//! data path in it, and policies made by hand; [`carried`] has flows that the kernel carries.
 #![allow(
     dead_code,
     unreachable_pub,
     reason = "each test file uses its own part"
 )]
 
+pub mod carried;
 pub mod pod;
 
 use std::fs::File;

@@ -20,7 +20,7 @@ use sidewall::policy::lookup::{Lookup, LookupOptions};
 use sidewall::verdict::Verdict;
 use sidewall_sidecar::config::{OnBlock, Steering};
 use sidewall_sidecar::counters::slot;
-use sidewall_sidecar::datapath::{self, Handle, OpenConfig};
+use sidewall_sidecar::datapath::{self, Handle, OpenConfig, Opened};
 use sidewall_sidecar::offload::Carry;
 use sidewall_sidecar::shared::Shared;
 
@@ -114,15 +114,7 @@ impl World {
                 queues: None,
             })?;
             assert_eq!(opened.steering.ipv6_egress_closed, None);
-            let shared = Arc::new(Shared::new(EngineConfig {
-                addresses: opened.pod.addresses(),
-                capacity: 1024,
-            }));
-            let handle = opened.run(on_block, &shared)?;
-            Ok(Guard {
-                shared,
-                handle: Some(handle),
-            })
+            Guard::run(opened, on_block)
         })
     }
 
@@ -141,6 +133,19 @@ impl World {
 }
 
 impl Guard {
+    /// Starts the threads of a data path that was opened.
+    pub fn run(opened: Opened, on_block: OnBlock) -> anyhow::Result<Self> {
+        let shared = Arc::new(Shared::new(EngineConfig {
+            addresses: opened.pod.addresses(),
+            capacity: 1024,
+        }));
+        let handle = opened.run(on_block, &shared)?;
+        Ok(Self {
+            shared,
+            handle: Some(handle),
+        })
+    }
+
     /// Stops the data path as a crash would: its devices go with it.
     pub fn die(mut self) {
         self.handle.take().unwrap().stop();
