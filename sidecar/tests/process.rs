@@ -55,9 +55,16 @@ fn killed_during_a_transfer_nothing_passes_and_it_resumes_after_a_restart() {
         }
     });
     let mut next = 0_u32;
-    let mut chunk = [0; 32];
+    // What has arrived of a number stays there while nothing passes.
+    let (mut chunk, mut arrived) = ([0; 32], 0);
     let mut receive = |ours: &mut TcpStream| {
-        ours.read_exact(&mut chunk)?;
+        while arrived < chunk.len() {
+            match ours.read(&mut chunk[arrived..])? {
+                0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                more => arrived += more,
+            }
+        }
+        arrived = 0;
         assert_eq!(chunk.to_vec(), next.to_be_bytes().repeat(8));
         next += 1;
         Ok::<_, std::io::Error>(next)
@@ -88,6 +95,36 @@ fn killed_during_a_transfer_nothing_passes_and_it_resumes_after_a_restart() {
         .unwrap();
     while receive(&mut ours).unwrap() < 3_000_000 {}
     sender.join().unwrap();
+    stop(sidecar);
+}
+
+#[test]
+fn a_process_that_hangs_carries_nothing_for_long_and_goes_on_when_it_wakes() {
+    if !common::privileged() {
+        return;
+    }
+    let (world, manifests) = (World::new(), directory());
+    let sidecar = start(&world, manifests.path());
+    let (listener, address) = listen(&world.pod, POD[0]);
+    let mut theirs = connect(&world.node, FRIEND[0], address).unwrap();
+    let (mut ours, _) = listener.accept().unwrap();
+    let mut send = |length: usize| theirs.write_all(&vec![1; length]);
+    for _ in 0..100 {
+        send(1000).unwrap();
+        ours.read_exact(&mut [0; 1000]).unwrap();
+    }
+    let process = Pid::from_raw(sidecar.0.id().cast_signed());
+    kill(process, Signal::SIGSTOP).unwrap();
+    std::thread::sleep(sidewall_sidecar::offload::LEASE + Duration::from_millis(200));
+    send(1000).unwrap();
+    ours.set_read_timeout(Some(SILENCE)).unwrap();
+    let error = ours.read(&mut [0; 1000]).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+
+    kill(process, Signal::SIGCONT).unwrap();
+    ours.set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    ours.read_exact(&mut [0; 1000]).unwrap();
     stop(sidecar);
 }
 

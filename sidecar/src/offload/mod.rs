@@ -23,14 +23,13 @@
 //! [`Offload::tick`] moves on, so one that hangs ends them within [`LEASE`]. A process that is only
 //! late loses nothing: its flows come to user space, which knows them.
 
+mod carried;
 mod raw;
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dashmap::DashMap;
-use foldhash::fast::RandomState;
 use nix::time::{ClockId, clock_gettime};
 use sidewall::flow::carry::{Carriage, Numbers};
 use sidewall::flow::{Counters, FlowKey, Millis};
@@ -39,6 +38,7 @@ use sidewall::packet::{Packet, TcpFlags, Transport};
 use sidewall::record::{FlowRecord, RecordKind};
 use sidewall::verdict::{Because, Verdict};
 
+use self::carried::{Carried, Noted};
 use crate::shared::Shared;
 use crate::steering::Maps;
 use crate::steering::bpf_sys::{Page, RawFlow, RawKey};
@@ -78,22 +78,12 @@ impl Carry {
 #[derive(Debug)]
 pub struct Offload {
     maps: Maps,
-    carried: DashMap<FlowKey, Noted, RandomState>,
-    /// As many as `carried` holds: asked for every SYN.
-    count: AtomicUsize,
+    carried: Carried,
     review: Duration,
     serial: AtomicU64,
     ticks: AtomicUsize,
     works: AtomicBool,
     totals: Totals,
-}
-
-/// What was seen of an entry so far: the table knows it already.
-#[derive(Debug, Clone, Copy, Default)]
-struct Noted {
-    serial: u64,
-    sent: Counters,
-    received: Counters,
 }
 
 #[derive(Debug, Default)]
@@ -121,8 +111,7 @@ impl Offload {
     pub fn start(maps: Maps, carry: Carry) -> io::Result<Self> {
         let offload = Self {
             maps,
-            carried: DashMap::default(),
-            count: AtomicUsize::new(0),
+            carried: Carried::default(),
             review: carry.review,
             serial: AtomicU64::new(0),
             ticks: AtomicUsize::new(0),
@@ -140,7 +129,7 @@ impl Offload {
     /// How many flows are carried.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
+        self.carried.len()
     }
 
     /// Whether none is.
@@ -197,10 +186,10 @@ impl Offload {
             return;
         };
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        self.enter(*key, serial);
+        self.carried.enter(*key, serial);
         let entry = self.entry(carriage, serial);
         if let Err(error) = self.maps.flows.insert(&raw::key(key), &entry) {
-            self.strike(key);
+            self.carried.strike(key);
             // E2BIG: full; the flow stays in user space.
             if error.raw_os_error() != Some(libc::E2BIG) {
                 self.give_up(&error);
@@ -217,10 +206,10 @@ impl Offload {
 
     /// Takes a flow back, if it is carried: the table hears what the kernel noted.
     pub fn recall(&self, shared: &Shared, key: &FlowKey, now: Millis) {
-        if self.nothing_carried() {
+        if self.carried.nothing_to_strike() {
             return;
         }
-        if let Some(noted) = self.strike(key)
+        if let Some(noted) = self.carried.strike(key)
             && let Some(flow) = self.take(key)
         {
             self.tell(shared, key, &self.more(shared, noted, &flow), now);
@@ -240,10 +229,10 @@ impl Offload {
     /// Takes a flow back that has left the table, and completes its last record. Does not use the
     /// engine: the table may be held.
     pub fn settle(&self, shared: &Shared, record: &mut FlowRecord) {
-        if self.nothing_carried() {
+        if self.carried.nothing_to_strike() {
             return;
         }
-        if let Some(noted) = self.strike(&record.key)
+        if let Some(noted) = self.carried.strike(&record.key)
             && let Some(flow) = self.take(&record.key)
         {
             let more = self.more(shared, noted, &flow);
@@ -289,12 +278,7 @@ impl Offload {
     }
 
     fn keep_alive(&self, shared: &Shared, key: &FlowKey, flow: &RawFlow, now: Millis) {
-        let noted = self.carried.get_mut(key).and_then(|mut noted| {
-            // Read before it was recalled and entered again: not this entry's counts.
-            let same = noted.serial == flow.serial;
-            same.then(|| std::mem::replace(&mut *noted, raw::noted(flow)))
-        });
-        if let Some(noted) = noted {
+        if let Some(noted) = self.carried.note(key, raw::noted(flow)) {
             let more = self.more(shared, noted, flow);
             if !self.tell(shared, key, &more, now) {
                 self.recall(shared, key, now);
@@ -302,17 +286,12 @@ impl Offload {
         }
     }
 
-    /// Whether there is nothing to strike, without a look at `carried`. Pairs with
-    /// [`Self::still_holds`]: a change of the table before this, or the entry before that, is seen
-    /// by the other side.
-    fn nothing_carried(&self) -> bool {
-        fence(Ordering::SeqCst);
-        self.is_empty()
-    }
-
     /// Whether nothing has happened to the flow while it was entered.
     fn still_holds(&self, shared: &Shared, key: &FlowKey, generation: u64, serial: u64) -> bool {
-        fence(Ordering::SeqCst);
+        // First: what it says holds for the table as it is read below.
+        if !self.carried.holds(key, serial) {
+            return false;
+        }
         let in_force = shared
             .policy
             .load()
@@ -321,10 +300,6 @@ impl Offload {
         let flow = shared.engine.flows().get(key);
         in_force == Some(generation)
             && flow.is_some_and(|flow| flow.generation == generation && flow.carriage().is_some())
-            && self
-                .carried
-                .get(key)
-                .is_some_and(|noted| noted.serial == serial)
     }
 
     fn entry(&self, carriage: Carriage, serial: u64) -> RawFlow {
@@ -341,23 +316,6 @@ impl Offload {
             serial,
             ..RawFlow::default()
         }
-    }
-
-    fn enter(&self, key: FlowKey, serial: u64) {
-        let noted = Noted {
-            serial,
-            ..Noted::default()
-        };
-        self.count.fetch_add(1, Ordering::Relaxed);
-        if self.carried.insert(key, noted).is_some() {
-            self.count.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    fn strike(&self, key: &FlowKey) -> Option<Noted> {
-        let (_, noted) = self.carried.remove(key)?;
-        self.count.fetch_sub(1, Ordering::Relaxed);
-        Some(noted)
     }
 
     fn take(&self, key: &FlowKey) -> Option<RawFlow> {

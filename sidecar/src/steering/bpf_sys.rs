@@ -290,3 +290,39 @@ unsafe fn call<T>(command: Command, request: *mut T, size: usize) -> io::Result<
         Ok(())
     }
 }
+
+/// Runs a program of a hook on one frame and answers what it said.
+#[cfg(test)]
+pub(crate) fn run_on(program: &OwnedFd, frame: &[u8]) -> io::Result<u32> {
+    const BPF_PROG_TEST_RUN: i32 = 10;
+    /// `bpf_attr` for this command, as far as it is used.
+    #[repr(C)]
+    struct Run {
+        program: u32,
+        answer: u32,
+        length: u32,
+        length_out: u32,
+        frame: u64,
+        frame_out: u64,
+        repeat: u32,
+        duration: u32,
+    }
+    let mut request = Run {
+        program: program.as_raw_fd().cast_unsigned(),
+        answer: 0,
+        length: u32::try_from(frame.len()).map_err(io::Error::other)?,
+        length_out: 0,
+        frame: frame.as_ptr().expose_provenance() as u64,
+        frame_out: 0,
+        repeat: 1,
+        duration: 0,
+    };
+    let (request_at, size) = (&raw mut request, size_of::<Run>());
+    // SAFETY: laid out as the kernel's `bpf_attr`, and it lives through the call as the frame does,
+    // which the kernel only reads.
+    let answer = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_TEST_RUN, request_at, size) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(request.answer)
+}

@@ -17,6 +17,8 @@
 pub mod bpf;
 pub mod bpf_load;
 pub(crate) mod bpf_sys;
+#[cfg(test)]
+mod bpf_tests;
 pub mod filter;
 mod hooks;
 mod links;
