@@ -206,13 +206,39 @@ pub struct ResolvedPort {
 
 /// A set of addresses: single hosts (pods) and blocks without their exceptions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "PeerSetAsWritten")]
 pub struct PeerSet {
     /// Single addresses, sorted, each once.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<IpAddr>,
     /// CIDR blocks, sorted, disjoint, exceptions taken out.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<IpNet>,
+}
+
+/// A set as somebody else may have written it: in any order, and with blocks that overlap.
+#[derive(Deserialize)]
+struct PeerSetAsWritten {
+    #[serde(default)]
+    hosts: Vec<IpAddr>,
+    #[serde(default)]
+    blocks: Vec<IpNet>,
+}
+
+impl From<PeerSetAsWritten> for PeerSet {
+    fn from(set: PeerSetAsWritten) -> Self {
+        let PeerSetAsWritten {
+            mut hosts,
+            mut blocks,
+        } = set;
+        hosts.sort_unstable();
+        hosts.dedup();
+        // Joining neighbours would be right as well, but a list must come back as it was sent.
+        blocks = blocks.iter().map(IpNet::trunc).collect();
+        blocks.sort_unstable_by_key(|block| (block.network(), block.prefix_len()));
+        blocks.dedup_by(|later, earlier| earlier.contains(&*later));
+        Self { hosts, blocks }
+    }
 }
 
 /// A port of a Service under one of its addresses, as a client inside the pod sees it.

@@ -13,3 +13,4 @@ mod peers;
 mod ports;
 mod property;
 mod services;
+mod wire;

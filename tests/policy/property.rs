@@ -8,7 +8,7 @@ use proptest::test_runner::TestRunner;
 use sidewall::net::{Direction, Protocol};
 use sidewall::policy::allow_list::{AllowList, ObjectRef};
 use sidewall::policy::cluster::objects::Object;
-use sidewall::policy::cluster::{Cluster, Kind};
+use sidewall::policy::cluster::{Change, Cluster, Kind};
 use sidewall::policy::compile::compile;
 use sidewall::policy::explain::{Question, explain};
 use sidewall::policy::lookup::{Lookup, LookupOptions, ServiceMixed};
@@ -205,14 +205,36 @@ proptest! {
     #[test]
     fn a_change_that_concerns_nobody_changes_nothing(before in worlds(), after in worlds(), kind in prop::sample::select(&Kind::ALL[..])) {
         let mut cluster = index(objects(&before));
-        let old = cluster.clone();
-        let of_kind = objects(&after).into_iter().filter(|object| object.kind() == kind).collect();
-        let change = cluster.reset(kind, of_kind);
-        for pod in &before.pods {
-            let pod = id(pod);
-            if !change.concerns(&cluster, &pod) {
-                prop_assert_eq!(compile(&old, &pod, &[]), compile(&cluster, &pod, &[]), "{}", pod);
-            }
+        let of_kind: Vec<Object> = objects(&after).into_iter().filter(|object| object.kind() == kind).collect();
+        for object in of_kind.clone() {
+            let old = cluster.clone();
+            let change = cluster.apply(object);
+            untouched(&before, &old, &cluster, &change)?;
         }
+        for id in of_kind.iter().map(Object::id) {
+            let old = cluster.clone();
+            let change = cluster.delete(kind, id);
+            untouched(&before, &old, &cluster, &change)?;
+        }
+        let old = cluster.clone();
+        let change = cluster.reset(kind, of_kind);
+        untouched(&before, &old, &cluster, &change)?;
     }
+}
+
+fn untouched(
+    world: &World,
+    old: &Cluster,
+    new: &Cluster,
+    change: &Change,
+) -> Result<(), TestCaseError> {
+    for pod in world
+        .pods
+        .iter()
+        .map(id)
+        .filter(|pod| !change.concerns(new, pod))
+    {
+        prop_assert_eq!(compile(old, &pod, &[]), compile(new, &pod, &[]), "{}", pod);
+    }
+    Ok(())
 }

@@ -65,7 +65,8 @@ impl PortTable {
         };
         let after = ranges.partition_point(|range| range.from <= port);
         match after.checked_sub(1).and_then(|index| ranges.get(index)) {
-            Some(range) if port <= range.to => range.rule.min(self.everything),
+            // Ranges behind the rule that admits everything were left out.
+            Some(range) if port <= range.to => range.rule,
             _ => self.everything,
         }
     }
