@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
+use serde_json::Value;
 use sidewall::net::Protocol;
 use sidewall_lab::{Lab, Outcome as Answer, Pod, Sidecars, Target};
 
@@ -108,12 +109,13 @@ async fn play(lab: &Lab, case: &Case, outcome: &mut Outcome) -> anyhow::Result<(
             None => outcome.skipped += 1,
         }
     }
-    let answers: Vec<(&Probe, Expect, String)> = futures::stream::iter(plans)
+    let answers: Vec<(Plan<'_>, Expect, String)> = futures::stream::iter(plans)
         .map(Plan::carry_out)
         .buffer_unordered(AT_ONCE)
         .collect()
         .await;
-    for (probe, got, how) in answers {
+    for (plan, got, how) in answers {
+        let probe = plan.probe;
         outcome.probes += 1;
         if got == probe.expect {
             outcome.agree += 1;
@@ -125,7 +127,7 @@ async fn play(lab: &Lab, case: &Case, outcome: &mut Outcome) -> anyhow::Result<(
                     probe.from, probe.to, probe.protocol, probe.port
                 ),
                 expected: probe.expect,
-                got: format!("{got} ({how})"),
+                got: format!("{got} ({how}{})", plan.logged(lab)),
             });
         }
     }
@@ -201,13 +203,13 @@ async fn end(
     }
 }
 
-impl<'a> Plan<'a> {
-    async fn carry_out(self) -> (&'a Probe, Expect, String) {
+impl Plan<'_> {
+    async fn carry_out(self) -> (Self, Expect, String) {
         let (mut got, mut how) = self.ask(PATIENCE).await;
         if got != self.probe.expect && got == Expect::Block {
             (got, how) = self.ask(SECOND_PATIENCE).await;
         }
-        (self.probe, got, how)
+        (self, got, how)
     }
 
     /// An answer of any kind comes from the other end, so the packet got there.
@@ -221,5 +223,41 @@ impl<'a> Plan<'a> {
             Answer::TimedOut | Answer::Unreachable(_) | Answer::NameNotResolved(_) => Expect::Block,
         };
         (got, answer.to_string())
+    }
+
+    /// What the sidecars said of it last, for the report of a disagreement.
+    fn logged(&self, lab: &Lab) -> String {
+        let history = lab.flows().history();
+        let line = history.iter().rev().find(|line| {
+            let text = |pointer: &str| line.flow.pointer(pointer).and_then(Value::as_str);
+            let is = |pointer: &str, address: IpAddr| {
+                text(pointer).and_then(|text| text.parse().ok()) == Some(address)
+            };
+            let port = format!("/flow/l4/{}/destination_port", self.probe.protocol);
+            is("/flow/IP/destination", self.to.ip())
+                && self
+                    .from
+                    .addresses()
+                    .iter()
+                    .any(|from| is("/flow/IP/source", *from))
+                && line.flow.pointer(&port).and_then(Value::as_u64) == Some(self.to.port().into())
+        });
+        line.map_or_else(
+            || "; no sidecar logged it".to_owned(),
+            |line| {
+                let text = |pointer: &str| {
+                    line.flow
+                        .pointer(pointer)
+                        .and_then(Value::as_str)
+                        .unwrap_or("-")
+                };
+                format!(
+                    "; {} said {} {}",
+                    line.pod,
+                    text("/flow/verdict"),
+                    text("/sidewall/verdict")
+                )
+            },
+        )
     }
 }
