@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use futures::StreamExt as _;
 use serde_json::Value;
 use sidewall::net::Protocol;
-use sidewall_lab::{Lab, Outcome as Answer, Pod, Sidecars, Target};
+use sidewall_lab::{Forwarding, Lab, Outcome as Answer, Pod, Sidecars, Target};
 
 use super::case::{Case, Endpoint, Expect, Probe};
 use super::evaluate::{Disagreement, Outcome};
@@ -83,10 +83,13 @@ async fn build(case: &Case) -> anyhow::Result<Lab> {
     }
     // With `reject` a refusal could be the sidecar's answer or the application's; with `drop` it is
     // the other end's own, and so proof that the packet got there.
+    // Routed, a pod has one neighbour instead of all others: the kernel's neighbour table is one for
+    // all namespaces of the machine (arp(7): gc_thresh3, 1024), and many labs follow each other here.
     let builder = Lab::builder()
         .objects(objects)
         .sidecars(Sidecars::All)
-        .sidecar_args(["--on-block", "drop"]);
+        .sidecar_args(["--on-block", "drop"])
+        .forwarding(Forwarding::Routed);
     builder.start().await
 }
 
