@@ -11,7 +11,7 @@ use sidewall::net::Direction::{Egress, Ingress};
 use sidewall::verdict::{Because, Reason, RuleIndex, Verdict};
 use sidewall_sidecar::config::OnBlock;
 
-use common::pod::{FAR, FRIEND, NODE, POD, World, connect, listen, open, policy, udp};
+use common::pod::{FAR, FRIEND, NODE, POD, World, connect, listen, open, policy, reach, udp};
 
 const NO_RULE: Verdict = Verdict::Block(Reason::NoRule);
 
@@ -25,12 +25,12 @@ fn not_isolated_everything_passes_in_both_families_and_directions() {
     for family in 0..2 {
         let (listener, address) = listen(&world.pod, POD[family]);
         talk(
-            connect(&world.node, FRIEND[family], address).unwrap(),
+            reach(&world.node, FRIEND[family], address),
             listener.accept().unwrap().0,
         );
         let (listener, address) = listen(&world.far, FAR[family]);
         talk(
-            connect(&world.pod, POD[family], address).unwrap(),
+            reach(&world.pod, POD[family], address),
             listener.accept().unwrap().0,
         );
 
@@ -64,7 +64,7 @@ fn isolated_only_whom_a_rule_names_gets_in() {
             "silence towards the network"
         );
         talk(
-            connect(&world.node, FRIEND[family], address).unwrap(),
+            reach(&world.node, FRIEND[family], address),
             listener.accept().unwrap().0,
         );
         listener.set_nonblocking(true).unwrap();
@@ -106,7 +106,7 @@ fn before_the_first_policy_nothing_passes_and_nothing_is_answered() {
     world.publish(&guard, open());
     let (listener, address) = listen(&world.pod, POD[0]);
     talk(
-        connect(&world.node, FRIEND[0], address).unwrap(),
+        reach(&world.node, FRIEND[0], address),
         listener.accept().unwrap().0,
     );
 }
@@ -165,7 +165,7 @@ fn a_new_policy_ends_a_running_connection_that_it_does_not_allow() {
     let world = World::new();
     let guard = world.guarded(open());
     let (listener, address) = listen(&world.far, FAR[0]);
-    let mut ours = connect(&world.pod, POD[0], address).unwrap();
+    let mut ours = reach(&world.pod, POD[0], address);
     let (mut theirs, _) = listener.accept().unwrap();
     theirs.write_all(b"before").unwrap();
     ours.read_exact(&mut [0; 6]).unwrap();
@@ -193,7 +193,7 @@ fn large_transfers_go_in_large_segments_and_arrive_as_they_were() {
     let guard = world.guarded(open());
     for family in 0..2 {
         let (listener, address) = listen(&world.pod, POD[family]);
-        let theirs = connect(&world.node, FRIEND[family], address).unwrap();
+        let theirs = reach(&world.node, FRIEND[family], address);
         let (ours, _) = listener.accept().unwrap();
         let (back_ours, back_theirs) = (ours.try_clone().unwrap(), theirs.try_clone().unwrap());
         transfer(theirs, ours);
@@ -222,7 +222,7 @@ fn path_mtu_errors_reach_the_pod() {
     let guard = world.guarded(policy(Some(&[]), Some(&FAR)));
     for family in 0..2 {
         let (listener, address) = listen(&world.far, FAR[family]);
-        let ours = connect(&world.pod, POD[family], address).unwrap();
+        let ours = reach(&world.pod, POD[family], address);
         // The handshake agreed on segments for 1500 bytes inwards and 1400 outwards; a UDP datagram
         // knows of neither.
         transfer(ours, listener.accept().unwrap().0);

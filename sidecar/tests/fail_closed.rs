@@ -15,7 +15,9 @@ use sidewall_sidecar::config::OnBlock;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use common::Net;
-use common::pod::{FAR, FRIEND, NODE, POD, SILENCE, World, connect, listen, open, policy, udp};
+use common::pod::{
+    FAR, FRIEND, NODE, POD, SILENCE, World, connect, listen, open, policy, reach, udp,
+};
 
 #[test]
 fn a_packet_from_the_network_with_the_pods_own_address_is_blocked() {
@@ -135,12 +137,12 @@ fn without_the_sidecar_nothing_passes_and_with_the_next_one_a_transfer_resumes()
     let (mut streams, mut listeners) = (Vec::new(), Vec::new());
     for family in 0..2 {
         let (listener, address) = listen(&world.pod, POD[family]);
-        let theirs = connect(&world.node, FRIEND[family], address).unwrap();
+        let theirs = reach(&world.node, FRIEND[family], address);
         streams.push((theirs, listener.accept().unwrap().0));
         // As servers do: who listens is how the next sidecar tells who was called.
         listeners.push(listener);
         let (listener, address) = listen(&world.far, FAR[family]);
-        let ours = connect(&world.pod, POD[family], address).unwrap();
+        let ours = reach(&world.pod, POD[family], address);
         streams.push((ours, listener.accept().unwrap().0));
     }
     guard.die();
@@ -201,7 +203,7 @@ fn a_connection_that_the_next_policy_does_not_allow_is_not_taken_over() {
     let world = World::new();
     let guard = world.guarded(open());
     let (listener, address) = listen(&world.pod, POD[0]);
-    let mut theirs = connect(&world.node, NODE[0], address).unwrap();
+    let mut theirs = reach(&world.node, NODE[0], address);
     let (mut ours, _) = listener.accept().unwrap();
     guard.die();
     let guard = world.guard();
@@ -222,7 +224,7 @@ fn sidecars_that_follow_each_other_leave_one_set_of_filters() {
     for _ in 0..4 {
         let guard = world.guarded(open());
         let (listener, address) = listen(&world.pod, POD[0]);
-        connect(&world.node, FRIEND[0], address).unwrap();
+        reach(&world.node, FRIEND[0], address);
         drop(listener);
         guard.die();
         seen.push(filters(&world.pod));
@@ -243,7 +245,7 @@ fn a_second_sidecar_in_the_pod_is_told_so_and_the_first_goes_on() {
     };
     assert!(error.to_string().contains("second sidecar"), "{error:#}");
     let (listener, address) = listen(&world.pod, POD[0]);
-    connect(&world.node, FRIEND[0], address).unwrap();
+    reach(&world.node, FRIEND[0], address);
     drop(listener);
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use common::pod::{FRIEND, POD, SILENCE, World, connect, listen};
+use common::pod::{FRIEND, POD, SILENCE, World, connect, listen, reach};
 
 /// Loopback of the pod's own namespace: free in each.
 const ADMIN: &str = "127.0.0.1:4391";
@@ -45,7 +45,7 @@ fn killed_during_a_transfer_nothing_passes_and_it_resumes_after_a_restart() {
     let (world, manifests) = (World::new(), directory());
     let sidecar = start(&world, manifests.path());
     let (listener, address) = listen(&world.pod, POD[0]);
-    let mut theirs = connect(&world.node, FRIEND[0], address).unwrap();
+    let mut theirs = reach(&world.node, FRIEND[0], address);
     let (mut ours, _) = listener.accept().unwrap();
 
     // Numbers in a row: a gap or a repetition would show.
@@ -106,7 +106,7 @@ fn a_process_that_hangs_carries_nothing_for_long_and_goes_on_when_it_wakes() {
     let (world, manifests) = (World::new(), directory());
     let sidecar = start(&world, manifests.path());
     let (listener, address) = listen(&world.pod, POD[0]);
-    let mut theirs = connect(&world.node, FRIEND[0], address).unwrap();
+    let mut theirs = reach(&world.node, FRIEND[0], address);
     let (mut ours, _) = listener.accept().unwrap();
     let mut send = |length: usize| theirs.write_all(&vec![1; length]);
     for _ in 0..100 {
@@ -136,7 +136,7 @@ fn every_thread_is_without_privileges_and_policies_are_read_all_the_same() {
     let (world, manifests) = (World::new(), directory());
     let sidecar = start(&world, manifests.path());
     let (listener, address) = listen(&world.pod, POD[0]);
-    connect(&world.node, FRIEND[0], address).unwrap();
+    reach(&world.node, FRIEND[0], address);
 
     let tasks = std::fs::read_dir(format!("/proc/{}/task", sidecar.0.id())).unwrap();
     let statuses =
@@ -175,7 +175,7 @@ fn asked_to_stop_it_leaves_the_pod_closed() {
     let (world, manifests) = (World::new(), directory());
     let sidecar = start(&world, manifests.path());
     let (_listener, address) = listen(&world.pod, POD[1]);
-    connect(&world.node, FRIEND[1], address).unwrap();
+    reach(&world.node, FRIEND[1], address);
     stop(sidecar);
     assert!(connect(&world.node, FRIEND[1], address).is_err());
     assert!(connect(&world.pod, POD[0], "10.77.0.1:9".parse().unwrap()).is_err());
@@ -197,7 +197,7 @@ fn a_second_process_ends_with_the_reason_and_the_first_goes_on() {
         !second.status.success() && said.contains("second sidecar"),
         "{said}"
     );
-    connect(&world.node, FRIEND[0], address).unwrap();
+    reach(&world.node, FRIEND[0], address);
     stop(sidecar);
 }
 

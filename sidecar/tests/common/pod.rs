@@ -257,14 +257,28 @@ pub fn listen(net: &Net, address: &str) -> (TcpListener, SocketAddr) {
     (listener, bound)
 }
 
+/// Connects where nothing is in the way: a busy machine may take its time.
+pub fn reach(net: &Net, from: &str, to: SocketAddr) -> TcpStream {
+    connect_within(net, from, to, Duration::from_secs(5)).unwrap()
+}
+
 /// Connects from an address of a namespace, within [`SILENCE`].
 pub fn connect(net: &Net, from: &str, to: SocketAddr) -> std::io::Result<TcpStream> {
+    connect_within(net, from, to, SILENCE)
+}
+
+fn connect_within(
+    net: &Net,
+    from: &str,
+    to: SocketAddr,
+    patience: Duration,
+) -> std::io::Result<TcpStream> {
     let from = SocketAddr::new(from.parse().unwrap(), 0);
     net.run(move || {
         let domain = socket2::Domain::for_address(to);
         let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
         socket.bind(&from.into())?;
-        socket.connect_timeout(&to.into(), SILENCE)?;
+        socket.connect_timeout(&to.into(), patience)?;
         Ok(socket.into())
     })
 }
