@@ -4,8 +4,8 @@
 //! The only source of every "why": flow log, command line and web page show what is computed here.
 //! It reads the list rule by rule, where [`super::lookup`] has an index; both must give the same
 //! verdict. An identity (labels of the peer) only finds words, it never decides. Where to read on:
-//! [`check`] (a rule against a peer and a port), [`summary`] (the sentence), [`text`] (for
-//! terminals), [`words`] (selectors and ports in words).
+//! `check` (a rule against a peer and a port), `summary` (the sentence), `text` (for
+//! terminals), `words` (selectors and ports in words).
 
 mod check;
 mod service;

@@ -5,8 +5,8 @@
 //! short port tables. Its cost does not grow with the number of policies or peers. It does not
 //! explain: [`super::explain`] does, from the same [`AllowList`], and gives the same answer.
 //!
-//! Where to read on: [`uses`] (rules by whom they admit), [`classes`] (address → which rules), [`ports`] (port → which rule),
-//! [`services`] (what a Service's address stands for).
+//! Where to read on: `uses` (rules by whom they admit), `classes` (address → which rules), `ports`
+//! (port → which rule), `services` (what a Service's address stands for).
 
 mod classes;
 mod ports;
