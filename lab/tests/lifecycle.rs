@@ -1,4 +1,5 @@
 //! Coming and going: pods by kubectl, labs beside each other, and what remains afterwards: nothing.
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod common;
 

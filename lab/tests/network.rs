@@ -1,4 +1,5 @@
 //! Pods, Services and names, with real packets and without any sidecar.
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod common;
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use sidewall_lab::{Builder, Lab, Sidecars, privileges};
 
 /// Long enough for a busy machine; nothing that succeeds waits for it.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Two pods that serve everything, one that serves nothing, a DNS server, and Services.
-pub const CLUSTER: &str = r#"
+pub(crate) const CLUSTER: &str = r#"
 apiVersion: v1
 kind: Pod
 metadata: {name: one, namespace: shop, labels: {app: web}}
@@ -90,7 +90,7 @@ spec:
 "#;
 
 /// Whether the lab can be built here: at home, a test that cannot run says so; in CI it fails.
-pub fn permitted() -> bool {
+pub(crate) fn permitted() -> bool {
     match privileges::check() {
         Ok(()) => true,
         Err(why) => {
@@ -102,7 +102,7 @@ pub fn permitted() -> bool {
 }
 
 /// A program on the path, or a loud skip.
-pub fn program(name: &str) -> Option<PathBuf> {
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path)
         .map(|folder| folder.join(name))
@@ -119,19 +119,19 @@ fn in_ci() -> bool {
 }
 
 /// The cluster above, without sidecars.
-pub fn builder() -> Builder {
+pub(crate) fn builder() -> Builder {
     Lab::builder().yaml(CLUSTER).sidecars(Sidecars::None)
 }
 
 /// The cluster, up and settled.
-pub async fn lab() -> Lab {
+pub(crate) async fn lab() -> Lab {
     let lab = builder().start().await.unwrap();
     lab.settled(PATIENCE).await.unwrap();
     lab
 }
 
 /// The names under /run/netns that belong to a lab.
-pub fn namespaces(id: &str) -> Vec<String> {
+pub(crate) fn namespaces(id: &str) -> Vec<String> {
     let entries = std::fs::read_dir("/run/netns")
         .into_iter()
         .flatten()
