@@ -44,12 +44,14 @@ impl Default for Api {
 /// How packets travel between two pods of the bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Forwarding {
-    /// [`Self::Bridged`] where the kernel has `br_netfilter`, else [`Self::Routed`].
+    /// [`Self::Bridged`] where the kernel has `br_netfilter` and the manifests no more than 16 pods,
+    /// else [`Self::Routed`]: neighbours of every namespace of the machine share one table of 1024
+    /// (`net.ipv4.neigh.default.gc_thresh3`), and when it is full, packets are lost.
     #[default]
     Auto,
     /// Over the bridge, as with Flannel: pods find each other by ARP and neighbour discovery. The
     /// answers of a Service's endpoints pass the node's translation because `br_netfilter` shows
-    /// bridged packets to netfilter.
+    /// bridged packets to netfilter. Pods whose manifest gives them an address are routed.
     Bridged,
     /// Through the node: every pod has a /32 and a /128, so all its packets go to its gateway.
     Routed,

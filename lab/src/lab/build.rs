@@ -19,12 +19,14 @@ use crate::controller::{Given, Shared, pods, services};
 use crate::flows::Flows;
 use crate::machine::claim::Claim;
 use crate::network::{Network, Plan};
-use crate::options::{Builder, Sidecars};
+use crate::options::{Builder, Forwarding, Sidecars};
 use crate::privileges;
 use crate::sidecar::binary;
 
 /// The node's name, when no manifest brings a Node.
 const NODE: &str = "lab";
+/// Pods that may be each other's neighbours: 16 times 15 entries in the machine's neighbour table.
+const NEIGHBOURS: usize = 16;
 /// Pods that come up at once: more would only wait for the kernel's one lock on interfaces.
 const WORKERS: usize = 8;
 
@@ -53,8 +55,12 @@ pub(super) async fn build(mut options: Builder) -> Result<Lab> {
         node_addresses,
         &server::service_ranges(&options.api),
     );
+    let forwarding = match options.forwarding {
+        Forwarding::Auto if given.len() > NEIGHBOURS => Forwarding::Routed,
+        chosen => chosen,
+    };
     let claim = Arc::new(Claim::new()?);
-    let network = Network::new(Arc::clone(&claim), plan, options.forwarding, options.mtu);
+    let network = Network::new(Arc::clone(&claim), plan, forwarding, options.mtu);
     let network = Arc::new(network.await?);
     let server = Server::start(&options.api, &claim, &network).await?;
     let client = server.access.client().await?;

@@ -66,9 +66,6 @@ pub(crate) const NODE: &[(&str, &str)] = &[
     ("ipv6/conf/default/accept_dad", "0"),
     ICMP_AT_ONCE[0],
     ICMP_AT_ONCE[1],
-    // A hundred pods of two families are more neighbours than the default of 128 leaves alone.
-    ("ipv4/neigh/default/gc_thresh1", "2048"),
-    ("ipv6/neigh/default/gc_thresh1", "2048"),
 ];
 
 /// Bridged packets are shown to netfilter (kube-proxy asks for this too).

@@ -129,10 +129,12 @@ impl Network {
         given: &[IpAddr],
         place: Place,
     ) -> Result<Attachment> {
-        let given = self.pool().take(given)?;
-        let made = self.make(name, &given, place).await;
+        let addresses = self.pool().take(given)?;
+        // Whoever brings an address is no neighbour of anyone: it may lie in any network.
+        let neighbours = place == Place::Cluster && given.is_empty() && !self.routed;
+        let made = self.make(name, &addresses, place, neighbours).await;
         if made.is_err() {
-            self.pool().give_back(&given);
+            self.pool().give_back(&addresses);
         }
         made.with_context(|| format!("no network for {name}"))
     }
@@ -167,7 +169,13 @@ impl Network {
         }
     }
 
-    async fn make(&self, name: &str, addresses: &[IpAddr], place: Place) -> Result<Attachment> {
+    async fn make(
+        &self,
+        name: &str,
+        addresses: &[IpAddr],
+        place: Place,
+        neighbours: bool,
+    ) -> Result<Attachment> {
         let name = namespace_name(&self.claim.prefix(), name);
         let namespace = Arc::new(Namespace::create(&name).await?);
         sysctl::set(&namespace, sysctl::POD).await?;
@@ -188,7 +196,7 @@ impl Network {
         let eth0 = inside.index("eth0").await?;
         inside.up(eth0).await?;
         for address in addresses {
-            let shared = self.shared_prefix(*address, place);
+            let shared = self.shared_prefix(*address).filter(|_| neighbours);
             let net = shared.unwrap_or_else(|| IpNet::from(*address));
             inside.address(eth0, net).await?;
             if shared.is_none() {
@@ -207,10 +215,9 @@ impl Network {
         })
     }
 
-    /// The address with the bridge's prefix, when pods are neighbours and this one lies in it.
-    fn shared_prefix(&self, address: IpAddr, place: Place) -> Option<IpNet> {
-        let cluster = place == Place::Cluster && !self.routed;
-        let mut gateways = self.plan.gateways.iter().filter(|_| cluster);
+    /// The address with the bridge's prefix, when it lies in it.
+    fn shared_prefix(&self, address: IpAddr) -> Option<IpNet> {
+        let mut gateways = self.plan.gateways.iter();
         let gateway = gateways.find(|gateway| gateway.contains(&address))?;
         IpNet::new(address, gateway.prefix_len()).ok()
     }
