@@ -59,7 +59,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         outcomes.push(outcome);
     }
     match args.output {
-        Output::Table => report::table(&outcomes),
+        Output::Table => report::table(&outcomes, args.lab),
         Output::Json => report::json(&outcomes)?,
     }
     let agree = outcomes

@@ -22,7 +22,7 @@ pub(super) fn disagreements(outcome: &Outcome) {
     }
 }
 
-pub(super) fn table(outcomes: &[Outcome]) {
+pub(super) fn table(outcomes: &[Outcome], lab: bool) {
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header(["file", "cases", "probes", "agree", "disagree", "skipped"]);
@@ -43,6 +43,14 @@ pub(super) fn table(outcomes: &[Outcome]) {
         table.add_row(row(&total, disagree));
     }
     ui::line(table);
+    if total.skipped > 0 {
+        let what = if lab {
+            "probes that this lab cannot make, or that never leave their pod"
+        } else {
+            "probes of a pod's own address, which never leave the pod"
+        };
+        ui::line(format!("Skipped: {} {what}.", total.skipped));
+    }
 }
 
 pub(super) fn json(outcomes: &[Outcome]) -> anyhow::Result<()> {
