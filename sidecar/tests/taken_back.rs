@@ -7,11 +7,14 @@ mod common;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sidewall::engine::{Mode, Policy};
+use sidewall::flow::carry::CARRIED_FROM;
+use sidewall::flow::{Counters, FlowKey, Millis};
 use sidewall::net::Direction::Egress;
+use sidewall::packet::Packet;
 use sidewall::record::RecordKind;
 use sidewall::verdict::{Reason, Verdict};
 use sidewall_sidecar::config::{OnBlock, Steering};
@@ -115,6 +118,76 @@ fn another_policy_takes_back_what_it_does_not_allow_and_nothing_else() {
         revoked[0].received.bytes > 1 << 20,
         "with the kernel's counts"
     );
+}
+
+/// One thread hands over what the policy in force allowed when it looked; the other takes the
+/// permission away in the middle of it, hundreds of times.
+#[test]
+fn a_flow_that_lost_its_permission_is_not_entered_by_a_packet_that_was_judged_before() {
+    let Some((_world, guard)) = carrying(open()) else {
+        return;
+    };
+    let (shared, offload) = (&*guard.shared, offload(&guard));
+    let (stop, rounds) = (AtomicBool::new(false), AtomicU64::new(0));
+    let parsed = Packet::parse(&datagram());
+    let key = FlowKey::of(parsed.as_ref().unwrap(), Egress);
+    let size = Counters::one(1000);
+    let mut carried = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                // Each round is a second after the one before, so that each may hand over.
+                let round = rounds.fetch_add(1, Ordering::SeqCst);
+                let now = Millis(round * 1000);
+                let policy = shared.policy.load_full();
+                let mut judged = shared
+                    .engine
+                    .judge(policy.as_deref(), &parsed, Egress, size, now);
+                // As the pump does.
+                let records = judged.ended.iter_mut().chain(judged.record.as_mut());
+                records.for_each(|record| offload.complete(shared, record, now));
+                if judged.carry {
+                    offload.hand_over(shared, &key, now);
+                }
+            }
+        });
+        for _ in 0..500 {
+            shared.publish(open());
+            let begun = rounds.load(Ordering::SeqCst);
+            while rounds.load(Ordering::SeqCst) < begun + 2 * CARRIED_FROM {
+                std::hint::spin_loop();
+            }
+            carried += offload.len();
+            // As the sweeper does, which runs beside this.
+            shared.publish(policy(None, Some(&[])));
+            let now = Millis(rounds.load(Ordering::SeqCst) * 1000);
+            let in_force = shared.policy.load_full();
+            shared
+                .engine
+                .sweep(in_force.as_deref(), now, &mut |mut record| {
+                    offload.settle(shared, &mut record);
+                });
+            // What was judged before has been handed over, or not.
+            let begun = rounds.load(Ordering::SeqCst);
+            while rounds.load(Ordering::SeqCst) < begun + 2 {
+                std::hint::spin_loop();
+            }
+            if offload.read(shared, now).unwrap() != 0 || !offload.is_empty() {
+                stop.store(true, Ordering::Relaxed);
+                panic!("a flow is carried that nobody allows");
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(carried > 100, "it was carried in between: {carried}");
+}
+
+/// UDP over IPv4 from the pod to whoever is behind the router.
+fn datagram() -> Vec<u8> {
+    let mut packet = vec![0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0];
+    packet.extend([10, 77, 0, 2, 10, 88, 0, 2]);
+    packet.extend([0x9c, 0x40, 0, 53, 0, 8, 0, 0]);
+    packet
 }
 
 #[test]

@@ -250,7 +250,7 @@ impl Offload {
         let renewed = self.renew();
         let turn = self.ticks.fetch_add(1, Ordering::Relaxed);
         let read = if turn.is_multiple_of(TICKS_A_READING) && !self.is_empty() {
-            self.read(shared, now)
+            self.read(shared, now).map(drop)
         } else {
             Ok(())
         };
@@ -259,20 +259,22 @@ impl Offload {
         }
     }
 
-    /// Reads all counts now.
+    /// Reads all counts now. Answers how many flows the map holds.
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn read(&self, shared: &Shared, now: Millis) -> io::Result<()> {
+    pub fn read(&self, shared: &Shared, now: Millis) -> io::Result<usize> {
         let mut page = Page::new();
+        let mut found = 0;
         loop {
             let more = self.maps.flows.read(&mut page)?;
             for (key, flow) in page.flows() {
                 let Some(key) = raw::read(key) else { continue };
                 self.keep_alive(shared, &key, flow, now);
+                found += 1;
             }
             if !more {
-                return Ok(());
+                return Ok(found);
             }
         }
     }
