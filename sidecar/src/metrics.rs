@@ -46,6 +46,10 @@ pub struct Metrics {
     records_lost: Counter,
     write_errors: Counter,
     rejects: Counter,
+    offload_flows: Gauge,
+    offload_handed_over: Counter,
+    /// By direction.
+    offload_packets: [Counter; 2],
     lines_suppressed: Counter,
     generation: Gauge,
     age: Gauge,
@@ -114,6 +118,11 @@ impl Metrics {
             records_lost: counter!("sidewall_flow_records_lost_total"),
             write_errors: counter!("sidewall_device_write_errors_total"),
             rejects: counter!("sidewall_rejects_sent_total"),
+            offload_flows: gauge!("sidewall_offload_flows"),
+            offload_handed_over: counter!("sidewall_offload_handed_over_total"),
+            offload_packets: Direction::BOTH.map(
+                |direction| counter!("sidewall_offload_packets_total", "direction" => direction.as_str()),
+            ),
             lines_suppressed: counter!("sidewall_flow_log_lines_suppressed_total"),
             generation: gauge!("sidewall_policy_generation"),
             age: gauge!("sidewall_policy_age_seconds"),
@@ -187,6 +196,13 @@ impl Metrics {
             .absolute(shared.records_lost.load(Ordering::Relaxed));
         self.write_errors.absolute(shared.counters.write_errors());
         self.rejects.absolute(shared.counters.rejects());
+        if let Some(offload) = shared.offload.get() {
+            self.offload_flows.set(offload.len() as f64);
+            self.offload_handed_over.absolute(offload.handed_over());
+            for direction in Direction::BOTH {
+                self.offload_packets[direction as usize].absolute(offload.total(direction).packets);
+            }
+        }
         self.flow_table_flows.set(now.flows as f64);
         self.flow_table_capacity.set(now.flow_capacity as f64);
         self.generation.set(now.generation as f64);
@@ -257,6 +273,18 @@ fn describe() {
     describe_counter!(
         "sidewall_rejects_sent_total",
         "TCP resets and ICMP errors sent to the own pod for blocked packets"
+    );
+    describe_gauge!(
+        "sidewall_offload_flows",
+        "Flows that the kernel carries now, past the sidecar"
+    );
+    describe_counter!(
+        "sidewall_offload_handed_over_total",
+        "Times a flow was handed over to the kernel"
+    );
+    describe_counter!(
+        "sidewall_offload_packets_total",
+        "Packets that the kernel carried, a few seconds late; they count in sidewall_packets_total too"
     );
     describe_gauge!(
         "sidewall_policy_generation",

@@ -190,8 +190,8 @@ impl Offload {
         let entry = self.entry(carriage, serial);
         if let Err(error) = self.maps.flows.insert(&raw::key(key), &entry) {
             self.carried.strike(key);
-            // E2BIG: full; the flow stays in user space.
-            if error.raw_os_error() != Some(libc::E2BIG) {
+            // Full, or no memory for now: the flow stays in user space.
+            if !matches!(error.raw_os_error(), Some(libc::E2BIG | libc::ENOMEM)) {
                 self.give_up(&error);
             }
             return;
