@@ -5,7 +5,7 @@
 CARGO ?= cargo
 DEMO_ARGS ?=
 
-.PHONY: all setup build demo test bench lint deny docs clean
+.PHONY: all setup build demo test bench lint deny docs clean chart image
 
 all: build
 
@@ -42,6 +42,14 @@ lint:
 ## deny: licences, sources and banned crates of the dependency tree
 deny:
 	$(CARGO) deny --offline --locked check bans licenses sources
+
+## chart: lint, render and validate the Helm chart and injected pods against Kubernetes' schemas
+chart:
+	./.ci/check-chart
+
+## image: two static programs and an image of them, with buildah, docker or neither (IMAGE=name:tag, PROFILE=dist)
+image:
+	./.ci/build-image $(IMAGE)
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::why::why;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -87,7 +88,11 @@ impl Candidate {
             // Someone else was faster.
             Err(kube::Error::Api(status)) if status.code == 409 => false,
             Err(error) => {
-                tracing::warn!(lease = self.name, %error, "cannot take or renew the lease");
+                tracing::warn!(
+                    lease = self.name,
+                    error = why(&error),
+                    "cannot take or renew the lease"
+                );
                 false
             }
         }

@@ -14,6 +14,7 @@ pub mod lease;
 pub mod metrics;
 pub mod run;
 pub mod webhook;
+pub mod why;
 
 #[cfg(test)]
 mod fake_api;

@@ -38,6 +38,15 @@ pub fn install() -> anyhow::Result<PrometheusHandle> {
     Ok(handle)
 }
 
+/// Histograms keep their samples until they are drained, so they are drained this often, scraped or
+/// not, for as long as this is polled.
+pub async fn drain(handle: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        handle.run_upkeep();
+    }
+}
+
 fn builder() -> Result<PrometheusBuilder, BuildError> {
     let seconds = Matcher::Full(SECONDS.to_owned());
     PrometheusBuilder::new().set_buckets_for_metric(seconds, &BUCKETS)

@@ -42,6 +42,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         .context("finding the API server")?;
     let mut parts: JoinSet<anyhow::Result<()>> = JoinSet::new();
 
+    let draining = metrics::drain(exposition.clone());
+    parts.spawn(ends(draining, "the upkeep of metrics"));
+
     let (namespaces, watching) = Namespaces::watch(client.clone());
     parts.spawn(ends(watching, "the watch of namespaces"));
 

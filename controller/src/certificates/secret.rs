@@ -9,6 +9,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 
 use super::kept::Kept;
 use super::served::Served;
+use crate::why::why;
 
 /// Serves the certificate of a Secret, and each that follows it, for as long as it is polled.
 /// A Secret that goes away changes nothing: the certificate in use stays until there is another.
@@ -20,7 +21,13 @@ pub async fn follow(api: Api<Secret>, name: &str, served: Arc<Served>) {
             Ok(Some(Some(secret))) => take(&secret, &served),
             Ok(Some(None)) => tracing::warn!(secret = name, "there is no such Secret yet"),
             Ok(None) => return,
-            Err(error) => tracing::warn!(secret = name, %error, "cannot watch the Secret"),
+            Err(error) => {
+                tracing::warn!(
+                    secret = name,
+                    error = why(&error),
+                    "cannot watch the Secret"
+                );
+            }
         }
     }
 }

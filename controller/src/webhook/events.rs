@@ -4,6 +4,7 @@
 //! The pod itself does not exist yet, so its owner is told: the ReplicaSet, the Job. Writing
 //! Events must never slow down a review; when too many wait, they are counted and left out.
 
+use crate::why::why;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::ObjectMeta;
@@ -32,7 +33,7 @@ pub struct Telling {
 pub struct Events(mpsc::Sender<Telling>);
 
 impl Events {
-    /// A queue: its end is handed to [`write`].
+    /// A queue: its end is handed to [`write()`].
     #[must_use]
     pub fn queue() -> (Self, mpsc::Receiver<Telling>) {
         let (sender, receiver) = mpsc::channel(WAITING);
@@ -59,7 +60,7 @@ pub async fn write(recorder: Recorder, mut queue: mpsc::Receiver<Telling>) {
         };
         // A namespace that is being deleted takes no Events, and that is no trouble.
         if let Err(error) = recorder.publish(&event, &telling.regarding).await {
-            tracing::debug!(%error, "an Event was not written");
+            tracing::debug!(error = why(&error), "an Event was not written");
         }
     }
 }

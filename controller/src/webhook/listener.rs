@@ -76,6 +76,8 @@ async fn accept(
             },
             () = done.closed() => return,
         };
+        // An answer must not wait 40 ms for an acknowledgement (RFC 896 meets RFC 1122, 4.2.3.2).
+        _ = stream.set_nodelay(true);
         let (acceptor, done) = (acceptor.clone(), done.clone());
         tokio::spawn(async move {
             let _place = place;

@@ -12,6 +12,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt as _};
 
 use crate::inject::consent::{Answers, INJECT};
+use crate::why::why;
 
 type Meta = PartialObjectMeta<Namespace>;
 
@@ -33,7 +34,7 @@ impl Namespaces {
             .reflect(writer);
         let watching = changes.for_each(|change| {
             if let Err(error) = change {
-                tracing::warn!(%error, "watching namespaces");
+                tracing::warn!(error = why(&error), "watching namespaces");
             }
             std::future::ready(())
         });

@@ -67,7 +67,8 @@ impl Reviewer {
             outcome,
             code,
             dry_run = request.dry_run,
-            message = answer.result.message,
+            why = answer.result.message,
+            "reviewed"
         );
         answer.into_review()
     }

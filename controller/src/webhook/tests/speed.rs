@@ -32,6 +32,8 @@ async fn many_pods_at_once() {
     config.alpn_protocols = vec![b"h2".to_vec()];
     let connector = TlsConnector::from(Arc::new(config));
     let stream = TcpStream::connect(setting.address).await.unwrap();
+    // As Go does for every connection.
+    stream.set_nodelay(true).unwrap();
     let stream = connector
         .connect(ServerName::try_from(NAME).unwrap(), stream)
         .await
