@@ -69,10 +69,12 @@ fn run(to: SocketAddr, echoed: &AtomicU64, stop: &AtomicBool) -> Result<()> {
     let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(5)).context("connect")?;
     stream.set_read_timeout(Some(Duration::from_millis(100)))?;
     let mut reader = BufReader::new(stream.try_clone()?);
-    // The server speaks only after it was spoken to; its first line greets.
+    // The server answers the first bytes with a line of its own, and echoes from there on.
     stream.write_all(b"transfer\n")?;
-    let mut greeting = String::new();
-    patiently(stop, || reader.read_line(&mut greeting))?;
+    for _ in ["its line", "the echo of ours"] {
+        let mut line = String::new();
+        patiently(stop, || reader.read_line(&mut line))?;
+    }
     let mut position: u64 = 0;
     let (mut out, mut back) = (vec![0; CHUNK], vec![0; CHUNK]);
     while !stop.load(Ordering::Relaxed) {
