@@ -19,7 +19,7 @@ build:
 
 ## demo: three pods, an attacker, and six steps; no cluster needed
 demo: setup
-	$(CARGO) build --locked -p sidewall-cli -p sidewall-sidecar
+	$(CARGO) build --workspace --locked
 	./target/debug/sidewall demo $(DEMO_ARGS)
 
 ## test: every test, including those with real packets
