@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use futures::StreamExt as _;
+use sidewall::net::Protocol;
 use sidewall_lab::Lab;
 
 use super::evidence::Line;
-use crate::story::Story;
+use crate::story::{Action, Destination, Probe, Story};
 use crate::ui;
 
 /// Follows until Ctrl-C.
@@ -73,16 +74,39 @@ pub(crate) async fn stay(lab: &Lab, story: &Story) -> anyhow::Result<ExitCode> {
 /// A few things to type that work with this story.
 fn hints(lab: &Lab, story: &Story) -> Vec<String> {
     let mut hints = vec!["kubectl get pods,svc,networkpolicies -A -o wide".to_owned()];
-    if let Some(manifest) = story.steps.iter().flat_map(|s| &s.apply).next() {
-        hints.push(format!("kubectl apply -f {}", manifest.name));
+    if let Some(manifest) = story.steps.iter().flat_map(|step| &step.apply).next() {
+        let file = story.folder.join(&manifest.name);
+        hints.push(format!("kubectl apply -f {}", file.display()));
     }
-    let mut pods = lab.pods().into_iter().filter(|pod| pod.sidecar().is_some());
-    if let (Some(one), Some(other)) = (pods.next(), pods.next())
-        && let Some(address) = other.addresses().first()
-    {
-        hints.push(format!("ip netns exec {} nc -vz {address} 80", one.netns()));
-    }
+    hints.extend(
+        story
+            .steps
+            .iter()
+            .flat_map(|step| &step.probes)
+            .find_map(|probe| connect(lab, probe)),
+    );
     hints
+}
+
+/// The command that makes a story's TCP probe by hand.
+fn connect(lab: &Lab, probe: &Probe) -> Option<String> {
+    let Action::Connect {
+        to: Destination::Pod(to),
+        port,
+        protocol: Protocol::TCP,
+    } = &probe.action
+    else {
+        return None;
+    };
+    let (from, to) = (
+        lab.pod(&probe.from.to_string()).ok()?,
+        lab.pod(&to.to_string()).ok()?,
+    );
+    let address = to.addresses().first()?;
+    Some(format!(
+        "ip netns exec {} nc -vz {address} {port}",
+        from.netns()
+    ))
 }
 
 fn show(line: &Line) {

@@ -5,7 +5,7 @@ pub(crate) mod builtin;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use serde::Deserialize;
@@ -42,6 +42,8 @@ impl Text {
 /// A story, read and checked: every file it names is at hand.
 #[derive(Debug)]
 pub(crate) struct Story {
+    /// The folder in which its files are, as a person in a checkout would type it.
+    pub(crate) folder: PathBuf,
     pub(crate) title: Text,
     pub(crate) cluster: Vec<Manifest>,
     pub(crate) steps: Vec<Step>,
@@ -116,7 +118,7 @@ impl Story {
                 .iter()
                 .map(|(n, t)| ((*n).to_owned(), (*t).to_owned()))
                 .collect();
-            return Self::from_files(&files)
+            return Self::from_files(Path::new("examples").join(name_or_path), &files)
                 .with_context(|| format!("built-in story {name_or_path}"));
         }
         let path = Path::new(name_or_path);
@@ -143,10 +145,11 @@ impl Story {
                 files.insert(name.to_owned(), text);
             }
         }
-        Self::from_files(&files).with_context(|| format!("story in {}", dir.display()))
+        Self::from_files(dir.to_owned(), &files)
+            .with_context(|| format!("story in {}", dir.display()))
     }
 
-    fn from_files(files: &BTreeMap<String, String>) -> anyhow::Result<Self> {
+    fn from_files(folder: PathBuf, files: &BTreeMap<String, String>) -> anyhow::Result<Self> {
         let text = files
             .get("story.yaml")
             .ok_or_else(|| anyhow!("there is no story.yaml"))?;
@@ -193,6 +196,7 @@ impl Story {
             bail!("{}", mistakes.join("\n"));
         }
         Ok(Self {
+            folder,
             title: raw.title,
             cluster,
             steps,
@@ -360,7 +364,7 @@ mod tests {
         let story = "title: {en: a, ja: a}\ncluster: [missing.yaml]\nsteps:\n- title: {en: a, ja: a}\n  text: {en: a, ja: a}\n  \
                      probes: [{from: x, to: pod/a/b, port: 1, expect: allow}, {from: a/b, expect: allow}]\n";
         let files = BTreeMap::from([("story.yaml".to_owned(), story.to_owned())]);
-        let error = Story::from_files(&files)
+        let error = Story::from_files(PathBuf::new(), &files)
             .expect_err("three mistakes")
             .to_string();
         assert!(error.contains("missing.yaml"), "{error}");
