@@ -10,7 +10,7 @@
 //!
 //! What a packet means is decided by the core; here bytes are moved. Records go to the queue in
 //! [`crate::shared::Shared`], and from there to the log. Where to read on: [`pump`] (one queue),
-//! [`sweeper`], [`hop`] (what forwarding takes from a packet is given before).
+//! `sweeper`, `hop` (what forwarding takes from a packet is given before).
 
 pub mod hop;
 pub mod pump;

@@ -2,7 +2,7 @@
 //!
 //! Two buffers and no allocation: a frame is read into one, judged there, and written back from
 //! there as it came; an answer to a blocked packet is built in the other. Not here: what a verdict
-//! means (the core), and when flows end without a packet ([`super::sweeper`]).
+//! means (the core), and when flows end without a packet (`sweeper`).
 
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@
 //! tcx link goes with its last descriptor unless it is pinned in a bpffs, which a pod does not have.
 //! That would leave the pod open.
 //!
-//! Taking over, also from plain tc: see [`super::hooks`]. A predecessor's flows do not live on: its
+//! Taking over, also from plain tc: see `hooks`. A predecessor's flows do not live on: its
 //! map goes with its programs, and before that its lease runs out (`offload/`).
 
 use std::os::fd::{AsRawFd, OwnedFd};

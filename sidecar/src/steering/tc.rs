@@ -16,7 +16,7 @@
 //! - Data hidden in neighbour discovery: what leaves unjudged stays on the link (hop limit 255
 //!   inwards; link-local, or an on-link destination outwards).
 //!
-//! Taking over, also from eBPF: see [`super::hooks`].
+//! Taking over, also from eBPF: see `hooks`.
 
 use ipnet::{IpNet, Ipv6Net};
 use rtnetlink::Handle;
