@@ -1,5 +1,8 @@
 //! With exactly the capabilities that the container is given, never with root's.
 //!
+//! Each test is a process of its own, as the sidecar is: the loader finds out once what the kernel
+//! can do, with whatever capabilities the first thread to ask has.
+//!
 //! Capabilities belong to threads: the pod's thread gives them up, and what it starts has none more.
 //! That root could load the programs proves nothing: the verifier is stricter without CAP_PERFMON.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
@@ -7,6 +10,7 @@
 mod common;
 
 use std::io::{Read, Write};
+use std::process::Command;
 
 use caps::{CapSet, Capability, CapsHashSet};
 use sidewall_sidecar::config::{OnBlock, Steering};
@@ -19,7 +23,9 @@ use common::pod::{FRIEND, Guard, POD, World, connect, listen, open};
 
 #[test]
 fn with_net_admin_and_bpf_alone_flows_are_carried_and_then_with_none() {
-    if !common::privileged() {
+    if !common::privileged()
+        || ran_alone("with_net_admin_and_bpf_alone_flows_are_carried_and_then_with_none")
+    {
         return;
     }
     let world = World::new();
@@ -62,7 +68,7 @@ fn with_net_admin_and_bpf_alone_flows_are_carried_and_then_with_none() {
 
 #[test]
 fn without_bpf_it_is_tc_and_the_reason_is_told() {
-    if !common::privileged() {
+    if !common::privileged() || ran_alone("without_bpf_it_is_tc_and_the_reason_is_told") {
         return;
     }
     let world = World::new();
@@ -86,13 +92,31 @@ fn without_bpf_it_is_tc_and_the_reason_is_told() {
 
 #[test]
 fn without_net_admin_there_is_no_start() {
-    if !common::privileged() {
+    if !common::privileged() || ran_alone("without_net_admin_there_is_no_start") {
         return;
     }
     let world = World::new();
     keep(&world.pod, &[Capability::CAP_BPF]);
     let error = try_open(&world.pod, Steering::Auto).unwrap_err();
     assert!(format!("{error:#}").contains("NET_ADMIN"), "{error:#}");
+}
+
+/// Runs this test again in a process of its own; `false`: this is that process.
+fn ran_alone(test: &str) -> bool {
+    const ALONE: &str = "SIDEWALL_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return false;
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(ALONE, "true")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("1 passed"), "{said}");
+    true
 }
 
 /// The pod's thread gives up all others, for good.

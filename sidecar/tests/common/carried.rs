@@ -38,8 +38,9 @@ pub fn connected(world: &World, guard: &Guard, family: usize) -> (TcpStream, Tcp
     let (listener, address) = listen(&world.pod, POD[family]);
     let mut theirs = connect(&world.node, NODE[family], address).unwrap();
     let (mut ours, _) = listener.accept().unwrap();
+    let before = offload(guard).handed_over();
     send(&mut theirs, &mut ours, 1 << 20);
-    eventually("it is carried", || !offload(guard).is_empty());
+    eventually("it is carried", || offload(guard).handed_over() > before);
     std::thread::sleep(SILENCE);
     (ours, theirs)
 }
@@ -50,14 +51,14 @@ pub fn talking(
     guard: &Guard,
     family: usize,
 ) -> (UdpSocket, std::net::SocketAddr, UdpSocket) {
-    let before = offload(guard).len();
+    let before = offload(guard).handed_over();
     let (ours, _) = udp(&world.pod, POD[family]);
     let (theirs, there) = udp(&world.far, FAR[family]);
     for _ in 0..CARRIED_FROM {
         ours.send_to(b"hello", there).unwrap();
         theirs.recv(&mut [0; 16]).unwrap();
     }
-    eventually("it is carried", || offload(guard).len() > before);
+    eventually("it is carried", || offload(guard).handed_over() > before);
     (ours, there, theirs)
 }
 
