@@ -43,7 +43,7 @@ struct flow_key {
 struct flow {
 	// By direction: INGRESS, EGRESS. A segmented packet counts its segments.
 	__u64 packets[2];
-	// IP packets, headers included; the headers of a segmented packet count once.
+	// Of IP packets as they are on the wire: each segment with its headers.
 	__u64 bytes[2];
 	// bpf_ktime_get_ns() of the latest packet.
 	__u64 seen;

@@ -12,9 +12,9 @@
 //   user space ─► sw-out ingress: to_net ─► eth0 egress (from sw-out: passes) ─► the network
 //
 // Nothing is decided here. A flow is carried because user space entered it after its verdict, and
-// only while user space lives (ALIVE, LEASE). What opens or ends a flow, and what is in any way unusual,
-// goes to user space. What user space does not write back ends there, so without user space the
-// pod is closed: the filters on eth0 stay, and the devices that they lead to are gone.
+// only while user space lives (ALIVE, LEASE). What opens or ends a flow, and what is in any way
+// unusual, goes to user space. What user space does not write back ends there, so without user
+// space the pod is closed: the filters on eth0 stay, and the devices that they lead to are gone.
 //
 // Not here: who may talk to whom, and when a flow begins to be carried (sidecar/src/offload).
 //
@@ -36,15 +36,18 @@ static __always_inline void note(struct __sk_buff *skb, struct flow *flow, const
 				 enum direction direction)
 {
 	__u64 segments = 1;
-	if (skb->gso_size) {
-		__u32 header = p->key.protocol == IPPROTO_TCP ? p->l4_len - (p->end - p->seq) :
-								 UDP_MIN;
-		__u32 payload = p->l4_len - header;
+	__u64 bytes = p->l4 - ETH_HLEN + p->l4_len;
+	// SCTP is segmented by chunks (GSO_BY_FRAGS), which nothing here tells.
+	if (skb->gso_size && p->key.protocol != IPPROTO_SCTP) {
+		__u32 payload = p->key.protocol == IPPROTO_TCP ? p->end - p->seq :
+								  p->l4_len - UDP_MIN;
 		segments = (payload + skb->gso_size - 1) / skb->gso_size;
+		if (segments > 1)
+			bytes += (segments - 1) * (bytes - payload);
 	}
 	// Both directions, and several queues, meet in one entry.
 	__sync_fetch_and_add(&flow->packets[direction], segments);
-	__sync_fetch_and_add(&flow->bytes[direction], p->l4 - ETH_HLEN + p->l4_len);
+	__sync_fetch_and_add(&flow->bytes[direction], bytes);
 	if (p->key.protocol != IPPROTO_TCP)
 		return;
 	if (direction == EGRESS)
