@@ -8,6 +8,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use sidewall::net::Direction::{Egress, Ingress};
+use sidewall::record::FlowRecord;
 use sidewall::verdict::{Because, Reason, RuleIndex, Verdict};
 use sidewall_sidecar::config::OnBlock;
 
@@ -177,10 +178,17 @@ fn a_new_policy_ends_a_running_connection_that_it_does_not_allow() {
         .and_then(|()| ours.read(&mut [0; 1]));
     assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);
     guard.shared.policy_changed.notify_one();
-    let records: Vec<_> = std::iter::from_fn(|| guard.shared.records.pop()).collect();
-    let revoked = records
-        .iter()
-        .filter(|record| record.verdict == Verdict::Block(Reason::PolicyChanged));
+    // The answer leaves for the pod before the record is queued: it may need a moment more.
+    let revokes = |record: &FlowRecord| record.verdict == Verdict::Block(Reason::PolicyChanged);
+    let mut records: Vec<FlowRecord> = Vec::new();
+    for _ in 0..200 {
+        records.extend(std::iter::from_fn(|| guard.shared.records.pop()));
+        if records.iter().any(revokes) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let revoked = records.iter().filter(|record| revokes(record));
     assert_eq!(revoked.count(), 1, "{records:?}");
 }
 
