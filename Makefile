@@ -5,7 +5,7 @@
 CARGO ?= cargo
 DEMO_ARGS ?=
 
-.PHONY: all setup build demo test bench lint deny docs clean chart image
+.PHONY: all setup build kubernetes demo test bench lint deny docs clean chart image
 
 all: build
 
@@ -17,13 +17,18 @@ setup:
 build:
 	$(CARGO) build --workspace --locked
 
+## kubernetes: the real kube-apiserver for the tests, from its Go module (some minutes and 3 GB, once). Without Go the
+## tests that need it skip loudly; in CI that is a failure
+kubernetes:
+	@./.ci/build-kubernetes || [ "$$CI" != true ]
+
 ## demo: three pods, an attacker, and six steps; no cluster needed
 demo: setup
 	$(CARGO) build --workspace --locked
 	./target/debug/sidewall demo $(DEMO_ARGS)
 
-## test: every test, including those with real packets
-test: setup
+## test: every test, including those with real packets, and those against a real kube-apiserver where Go is installed
+test: setup kubernetes
 	$(CARGO) build --workspace --locked
 	$(CARGO) test --workspace --locked
 	./target/debug/sidewall demo --tour --color never
