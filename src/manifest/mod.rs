@@ -16,6 +16,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 pub use self::kinds::Body;
+pub use self::tree::Lines;
 use self::tree::Located;
 use crate::policy::allow_list::ObjectRef;
 use crate::policy::cluster::Kind;
@@ -43,6 +44,8 @@ pub struct Manifest {
     pub body: Body,
     /// The line on which it begins, from 1.
     pub line: u64,
+    /// The lines of its fields.
+    pub lines: Lines,
 }
 
 /// An object of a kind that no verdict needs.
@@ -238,6 +241,7 @@ impl Reader<'_> {
                 value,
                 body,
                 line: node.line,
+                lines: Lines::from(node),
             });
         }
     }

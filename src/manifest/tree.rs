@@ -1,6 +1,7 @@
 //! A document as a tree of values that know their line.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -11,6 +12,25 @@ use serde_saphyr::Spanned;
 pub(super) struct Located {
     pub line: u64,
     node: Node,
+}
+
+/// Where the fields of an object are written.
+#[derive(Debug, Clone)]
+pub struct Lines(Arc<Located>);
+
+impl Lines {
+    /// The line, from 1, of a field such as `spec.ingress[0].from`; of a field that is not there, the
+    /// line of what should hold it. An empty path is the object itself.
+    #[must_use]
+    pub fn of(&self, field: &str) -> u64 {
+        self.0.line_of(field)
+    }
+}
+
+impl From<&Located> for Lines {
+    fn from(object: &Located) -> Self {
+        Self(Arc::new(object.clone()))
+    }
 }
 
 #[derive(Debug, Clone)]

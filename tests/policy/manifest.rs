@@ -190,3 +190,28 @@ fn a_namespace_that_no_file_defines_exists_all_the_same() {
         .collect();
     assert_eq!(names, [(Kind::Pod, "p"), (Kind::Namespace, "a")]);
 }
+
+#[test]
+fn every_field_knows_its_line_also_in_a_list_and_a_missing_one_that_of_its_holder() {
+    let text = "\
+kind: List
+apiVersion: v1
+items:
+- apiVersion: networking.k8s.io/v1
+  kind: NetworkPolicy
+  metadata: {name: deny}
+  spec:
+    podSelector: {}
+    egress:
+    - ports:
+      - port: 53
+        protocol: UDP
+";
+    let found = manifest::read("list.yaml", text);
+    let lines = &found.objects[0].lines;
+    let of = |field: &str| lines.of(field);
+    assert_eq!(of(""), 4);
+    assert_eq!(of("spec.egress[0].ports[0].protocol"), 12);
+    assert_eq!(of("spec.egress[0].to"), 10);
+    assert_eq!(of("spec.policyTypes"), 7);
+}
