@@ -16,4 +16,5 @@ pub mod net;
 pub mod packet;
 pub mod policy;
 pub mod record;
+pub mod spelling;
 pub mod verdict;

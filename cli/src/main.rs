@@ -4,7 +4,25 @@
 
 mod conformance;
 mod demo;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the commands that use it come one by one"
+)]
+mod ends;
 mod inject;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the commands that use it come one by one"
+)]
+mod port;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the commands that use it come one by one"
+)]
+mod source;
 mod story;
 mod ui;
 

@@ -3,10 +3,16 @@
 //! A pure function of a file's name and its text. It reports every mistake at once, with document,
 //! line and field, and goes on with the rest. Unknown fields of a NetworkPolicy are mistakes: a
 //! `podselector` that nobody reads would silently select everything. A policy with a mistake is among
-//! the objects all the same, as one that isolates. Next: [`crate::policy::cluster`], or a server.
+//! the objects all the same, as one that isolates. Next: [`complete()`] makes a cluster of them for
+//! [`crate::policy::cluster`]; or they go to a server.
 
+pub mod addresses;
+mod complete;
+pub mod endpoints;
 mod kinds;
+mod reader;
 mod tree;
+mod workload;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,9 +21,10 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
+pub use self::complete::{Completed, complete};
 pub use self::kinds::Body;
 pub use self::tree::Lines;
-use self::tree::Located;
+pub use self::workload::WorkloadManifest;
 use crate::policy::allow_list::ObjectRef;
 use crate::policy::cluster::Kind;
 use crate::policy::cluster::objects::Object;
@@ -27,8 +34,13 @@ use crate::policy::cluster::objects::Object;
 pub struct Manifests {
     /// Objects of the kinds that are used, in the order of the file.
     pub objects: Vec<Manifest>,
+    /// What makes pods, in the order of the file.
+    pub workloads: Vec<WorkloadManifest>,
     /// Objects of other kinds.
     pub ignored: Vec<Ignored>,
+    /// None of its documents has an `apiVersion` or a `kind`: the file is another program's. That
+    /// is a mistake too, which who reads a whole folder may overlook.
+    pub foreign: bool,
     /// All mistakes.
     pub mistakes: Vec<Mistake>,
 }
@@ -91,6 +103,31 @@ impl fmt::Display for Mistake {
 }
 
 impl Manifest {
+    /// An object as a server gives it: no file, no lines. `Err`: it is not what its kind says.
+    pub fn from_server(kind: Kind, mut value: Value) -> Result<Self, String> {
+        let namespace = kinds::settle_namespace(kind, &mut value);
+        let name = value["metadata"]["name"].as_str().unwrap_or_default();
+        let id = ObjectRef {
+            namespace,
+            name: name.to_owned(),
+        };
+        let (body, mistakes) = kinds::body(kind, &value);
+        let told = || {
+            let told = mistakes.iter();
+            let told: Vec<String> = told
+                .map(|(field, text)| format!("{field}: {text}"))
+                .collect();
+            format!("{kind:?} {id}: {}", told.join("; "))
+        };
+        Ok(Self {
+            body: body.ok_or_else(told)?,
+            id,
+            value,
+            line: 0,
+            lines: Lines::default(),
+        })
+    }
+
     /// The kind.
     #[must_use]
     pub fn kind(&self) -> Kind {
@@ -107,27 +144,18 @@ impl Manifest {
 /// Reads a file's text. `file` is only a name for mistakes.
 #[must_use]
 pub fn read(file: &str, text: &str) -> Manifests {
-    let mut reader = Reader {
-        file,
-        document: 0,
-        found: Manifests::default(),
-    };
-    for (first_line, part) in documents(text) {
-        reader.document += 1;
-        match tree::parse(part, first_line) {
-            Ok(Some(root)) => reader.object(&root, "", None),
-            Ok(None) => {}
-            Err((line, problem)) => reader.mistake(line, String::new(), problem),
-        }
-    }
-    reader.found
+    reader::read(file, &documents(text))
 }
 
 /// The objects of some files as a cluster would have them: a namespace that objects are in but that
 /// no file defines exists all the same, with the one label that the API server gives to each.
 #[must_use]
 pub fn objects<'a>(manifests: impl IntoIterator<Item = &'a Manifest>) -> Vec<Object> {
-    let mut objects: Vec<Object> = manifests.into_iter().map(Manifest::object).collect();
+    with_namespaces(manifests.into_iter().map(Manifest::object).collect())
+}
+
+/// The objects, and the namespaces that are missing.
+fn with_namespaces(mut objects: Vec<Object>) -> Vec<Object> {
     let defined = objects
         .iter()
         .filter(|object| object.kind() == Kind::Namespace);
@@ -174,137 +202,4 @@ fn is_blank(part: &str) -> bool {
     part.lines()
         .map(str::trim)
         .all(|line| line.is_empty() || line.starts_with('#') || line == "...")
-}
-
-/// What a reading has found so far.
-struct Reader<'a> {
-    file: &'a str,
-    document: usize,
-    found: Manifests,
-}
-
-impl Reader<'_> {
-    /// An object, or a list of objects. `inherited` is what a typed list says of its items.
-    fn object(&mut self, node: &Located, path: &str, inherited: Option<(&str, &str)>) {
-        let Some((api_version, kind)) = self.type_of(node, path, inherited) else {
-            return;
-        };
-        if let Some(of) = kind
-            .strip_suffix("List")
-            .filter(|_| node.get("items").is_some())
-        {
-            let typed = (!of.is_empty()).then_some((api_version.as_str(), of));
-            for (index, item) in node
-                .get("items")
-                .into_iter()
-                .flat_map(Located::items)
-                .enumerate()
-            {
-                self.object(item, &join(path, &format!("items[{index}]")), typed);
-            }
-            return;
-        }
-        let mut value = node.to_value();
-        let name = value["metadata"]["name"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        let Some(known) = kinds::known(&api_version, &kind) else {
-            let line = node.line;
-            self.found.ignored.push(Ignored {
-                api_version,
-                kind,
-                name,
-                line,
-            });
-            return;
-        };
-        let namespace = kinds::settle_namespace(known, &mut value);
-        let id = ObjectRef { namespace, name };
-        if id.name.is_empty() && known != Kind::NetworkPolicy {
-            let field = join(path, "metadata.name");
-            self.mistake(
-                node.line_of("metadata.name"),
-                field,
-                "Required value: name is required".to_owned(),
-            );
-            return;
-        }
-        let (body, mistakes) = kinds::body(known, &value);
-        for (field, problem) in mistakes {
-            self.mistake(node.line_of(&field), join(path, &field), problem);
-        }
-        if let Some(body) = body {
-            self.check_twice(&id, known, node, path);
-            self.found.objects.push(Manifest {
-                id,
-                value,
-                body,
-                line: node.line,
-                lines: Lines::from(node),
-            });
-        }
-    }
-
-    /// `apiVersion` and `kind`, or a mistake.
-    fn type_of(
-        &mut self,
-        node: &Located,
-        path: &str,
-        inherited: Option<(&str, &str)>,
-    ) -> Option<(String, String)> {
-        if !node.is_map() {
-            self.mistake(
-                node.line,
-                path.to_owned(),
-                "an object was expected".to_owned(),
-            );
-            return None;
-        }
-        let text = |name| node.get(name).and_then(Located::text);
-        let api_version = text("apiVersion").or(inherited.map(|(api_version, _)| api_version));
-        let kind = text("kind").or(inherited.map(|(_, kind)| kind));
-        if let (Some(api_version), Some(kind)) = (api_version, kind) {
-            return Some((api_version.to_owned(), kind.to_owned()));
-        }
-        for (name, value) in [("apiVersion", api_version), ("kind", kind)] {
-            if value.is_none() {
-                let problem = format!("Required value: {name} is required");
-                self.mistake(node.line_of(name), join(path, name), problem);
-            }
-        }
-        None
-    }
-
-    /// One file that says two things of one object says neither clearly.
-    fn check_twice(&mut self, id: &ObjectRef, kind: Kind, node: &Located, path: &str) {
-        let earlier = self
-            .found
-            .objects
-            .iter()
-            .find(|other| other.kind() == kind && other.id == *id);
-        if let Some(line) = earlier.map(|earlier| earlier.line) {
-            let problem = format!("{kind:?} {id} is already defined on line {line}");
-            self.mistake(node.line, path.to_owned(), problem);
-        }
-    }
-
-    fn mistake(&mut self, line: u64, field: String, problem: String) {
-        let (file, document) = (self.file.to_owned(), self.document);
-        self.found.mistakes.push(Mistake {
-            file,
-            document,
-            line,
-            field,
-            problem,
-        });
-    }
-}
-
-fn join(path: &str, field: &str) -> String {
-    match (path, field) {
-        ("", field) => field.to_owned(),
-        (path, "") => path.to_owned(),
-        (path, field) => format!("{path}.{field}"),
-    }
 }

@@ -27,6 +27,14 @@ impl Lines {
     }
 }
 
+impl Default for Lines {
+    /// Of an object that is in no file: every field is on line 0.
+    fn default() -> Self {
+        let node = Node::Leaf(Value::Null);
+        Self(Arc::new(Located { line: 0, node }))
+    }
+}
+
 impl From<&Located> for Lines {
     fn from(object: &Located) -> Self {
         Self(Arc::new(object.clone()))

@@ -1,8 +1,7 @@
 //! The cluster's objects as the API server has them now, kept up to date by watches, and what follows
-//! from them: names ([`zone`]), endpoints ([`endpoints`]), translations ([`translations`]). All of
+//! from them: names ([`zone`]), endpoints ([`sidewall::manifest::endpoints`]), translations ([`translations`]). All of
 //! that is computed, nothing is done here; the doing is in [`crate::controller`].
 
-pub(crate) mod endpoints;
 pub(crate) mod translations;
 pub(crate) mod zone;
 

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt as _;
+use sidewall::manifest::endpoints::cluster_ips;
 use sidewall::net::Protocol;
 
-use super::zone::cluster_ips;
 use crate::machine::nft::{Services, Translation};
 
 /// All translations of these objects, in one order.

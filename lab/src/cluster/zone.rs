@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt as _;
+use sidewall::manifest::endpoints::{cluster_ips, is_headless};
 
-use super::endpoints::is_headless;
 use super::{Cluster, sorted};
 
 /// The cluster's domain.
@@ -119,17 +119,4 @@ impl Cluster {
         let reference = kube::runtime::reflector::ObjectRef::new(name);
         self.namespaces.get(&reference).is_some()
     }
-}
-
-/// The cluster IPs of a Service, the primary family first.
-pub(crate) fn cluster_ips(service: &Service) -> Vec<IpAddr> {
-    let Some(spec) = &service.spec else {
-        return Vec::new();
-    };
-    let all = spec.cluster_ips.clone().unwrap_or_default();
-    let one = spec.cluster_ip.iter().filter(|_| all.is_empty());
-    all.iter()
-        .chain(one)
-        .filter_map(|address| address.parse().ok())
-        .collect()
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod as PodObject;
 use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams};
+use sidewall::manifest::endpoints::is_finished;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Shared, up};
-use crate::cluster::endpoints::is_finished;
 use crate::pod::Pod;
 
 /// Every pod that has a task, by `namespace/name`.

@@ -9,14 +9,18 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, PostParams};
+use sidewall::manifest::endpoints;
 
 use super::Shared;
 use crate::cluster::translations::translations;
-use crate::cluster::{endpoints, key, sorted};
+use crate::cluster::{key, sorted};
 use crate::machine::nft;
 
 /// A refused write or a busy kernel is tried again after this.
 const AGAIN: Duration = Duration::from_millis(200);
+
+/// Looks after the slices that the lab makes; those of others are left alone.
+const MANAGER: &str = "lab.sidewall.dev";
 
 /// Keeps slices and translations up to date for good.
 pub(crate) async fn run(shared: Arc<Shared>) {
@@ -60,10 +64,12 @@ pub(crate) fn steps(
 ) -> Vec<Step> {
     let wanted = services
         .iter()
-        .flat_map(|service| endpoints::slices(service, pods));
+        .flat_map(|service| endpoints::slices(service, pods, MANAGER));
     let wanted: HashMap<_, _> = wanted.map(|slice| (key(&slice), slice)).collect();
     let known: HashMap<_, _> = existing.iter().map(|slice| (key(*slice), *slice)).collect();
-    let gone = existing.iter().filter(|slice| endpoints::is_ours(slice));
+    let gone = existing
+        .iter()
+        .filter(|slice| endpoints::is_managed_by(slice, MANAGER));
     let gone = gone.filter(|slice| !wanted.contains_key(&key(**slice)));
     let mut steps: Vec<Step> = gone.map(|slice| Step::Delete((*slice).clone())).collect();
     for (key, mut slice) in wanted {

@@ -123,7 +123,9 @@ impl Cluster {
 }
 
 impl Workload {
-    pub(super) fn of(metadata: &ObjectMeta) -> Option<Self> {
+    /// What made the object that has this metadata.
+    #[must_use]
+    pub fn of(metadata: &ObjectMeta) -> Option<Self> {
         let owners = metadata.owner_references.iter().flatten();
         let owner = owners.clone().find(|owner| owner.controller == Some(true));
         let owner = owner.or_else(|| owners.clone().next())?;

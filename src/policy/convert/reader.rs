@@ -6,6 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::mistake::{Mistake, Problem};
+use crate::spelling::nearest;
 
 /// The mistakes found so far.
 #[derive(Debug, Default)]
@@ -55,7 +56,7 @@ impl<'a> Place<'a> {
         let object = self.map(mistakes);
         for name in object.fields.into_iter().flat_map(Map::keys) {
             if !known.contains(&name.as_str()) {
-                let meant = nearest(name, known);
+                let meant = nearest(name, known.iter().copied());
                 mistakes.add(&object.path_of(name), Problem::UnknownField { meant });
             }
         }
@@ -133,34 +134,4 @@ impl<'a> Object<'a> {
             format!("{}.{name}", self.path)
         }
     }
-}
-
-/// A known name that is spelled alike but for case, or with at most two letters changed.
-fn nearest(name: &str, known: &[&str]) -> Option<String> {
-    let lower = name.to_ascii_lowercase();
-    let distance = |candidate: &str| edits(&lower, &candidate.to_ascii_lowercase());
-    let best = known
-        .iter()
-        .map(|candidate| (distance(candidate), *candidate))
-        .min()?;
-    (best.0 <= 2).then(|| best.1.to_owned())
-}
-
-/// Levenshtein distance.
-fn edits(left: &str, right: &str) -> usize {
-    let mut row: Vec<usize> = (0..=right.chars().count()).collect();
-    for (index, from) in left.chars().enumerate() {
-        let mut diagonal = index;
-        let mut last = index + 1;
-        for (to, cell) in right.chars().zip(row.iter_mut().skip(1)) {
-            let replaced = diagonal + usize::from(from != to);
-            diagonal = *cell;
-            *cell = replaced.min(diagonal + 1).min(last + 1);
-            last = *cell;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = index + 1;
-        }
-    }
-    row.last().copied().unwrap_or(0)
 }
