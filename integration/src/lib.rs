@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+pub mod container;
 pub mod kubectl;
 pub mod stats;
 pub mod transfer;

@@ -54,6 +54,12 @@ impl Lab {
         &self.server.kubeconfig
     }
 
+    /// The kubeconfig of the sidecars: the API server as it is reached from inside of pods.
+    #[must_use]
+    pub fn pod_kubeconfig(&self) -> &Path {
+        &self.server.pod_kubeconfig
+    }
+
     /// The embedded API server, to make it misbehave; `None` when a real one is used.
     #[must_use]
     pub const fn api(&self) -> Option<&ApiServer> {
