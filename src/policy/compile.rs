@@ -5,8 +5,8 @@
 //! Next: [`super::allow_list`] goes to [`super::lookup`] for packets and [`super::explain`] for
 //! people.
 
-mod blocks;
-mod candidates;
+pub(super) mod blocks;
+pub(super) mod candidates;
 mod peer_sets;
 mod services;
 

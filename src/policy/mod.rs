@@ -3,6 +3,7 @@
 pub mod allow_list;
 pub mod cluster;
 pub mod compile;
+pub mod connectivity;
 pub mod convert;
 pub mod explain;
 pub mod lookup;

@@ -2,6 +2,7 @@
 //! second, simple evaluator for everything in between.
 
 mod changes;
+mod connectivity;
 mod convert;
 mod explain;
 mod fixture;

@@ -17,7 +17,7 @@ use sidewall::verdict::{Because, Reason, Verdict};
 use crate::generate::{PORTS, addresses, worlds};
 use crate::model::{Answer, Ask, World};
 
-fn objects(world: &World) -> Vec<Object> {
+pub(crate) fn objects(world: &World) -> Vec<Object> {
     let namespaces = world.namespaces.iter().map(Object::from);
     let pods = world.pods.iter().map(Object::from);
     let policies = world.policies.iter().map(Object::from);
@@ -31,7 +31,7 @@ fn objects(world: &World) -> Vec<Object> {
         .collect()
 }
 
-fn index(objects: impl IntoIterator<Item = Object>) -> Cluster {
+pub(crate) fn index(objects: impl IntoIterator<Item = Object>) -> Cluster {
     let mut cluster = Cluster::default();
     for object in objects {
         cluster.apply(object);

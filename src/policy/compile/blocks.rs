@@ -1,11 +1,13 @@
 //! A CIDR block without its exceptions, as disjoint CIDR blocks.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 
+use crate::net::{next_address, previous_address};
+
 /// Takes `except` out of `cidr`. Sorted and disjoint.
-pub(super) fn without(cidr: IpNet, except: &[IpNet]) -> Vec<IpNet> {
+pub(in crate::policy) fn without(cidr: IpNet, except: &[IpNet]) -> Vec<IpNet> {
     // Exceptions nest or are disjoint. In the order of their starts, longest first, each one begins
     // inside what is already taken out, or behind it.
     let mut except: Vec<IpNet> = except
@@ -21,10 +23,10 @@ pub(super) fn without(cidr: IpNet, except: &[IpNet]) -> Vec<IpNet> {
         if net.network() < start {
             continue;
         }
-        if let Some(before) = previous(net.network()).filter(|before| start <= *before) {
+        if let Some(before) = previous_address(net.network()).filter(|before| start <= *before) {
             cover(start, before, &mut left);
         }
-        from = next(net.broadcast());
+        from = next_address(net.broadcast());
     }
     if let Some(start) = from.filter(|start| *start <= cidr.broadcast()) {
         cover(start, cidr.broadcast(), &mut left);
@@ -44,20 +46,6 @@ fn cover(start: IpAddr, end: IpAddr, into: &mut Vec<IpNet>) {
         // A block and its exceptions are of one family.
         _ => {}
     }
-}
-
-fn next(address: IpAddr) -> Option<IpAddr> {
-    Some(match address {
-        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits().checked_add(1)?).into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits().checked_add(1)?).into(),
-    })
-}
-
-fn previous(address: IpAddr) -> Option<IpAddr> {
-    Some(match address {
-        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits().checked_sub(1)?).into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits().checked_sub(1)?).into(),
-    })
 }
 
 #[cfg(test)]

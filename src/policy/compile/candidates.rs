@@ -11,7 +11,7 @@ use crate::policy::cluster::Cluster;
 use crate::policy::cluster::objects::Pod;
 
 /// The pods that selectors can match.
-pub(super) struct Candidates<'a> {
+pub(in crate::policy) struct Candidates<'a> {
     cluster: &'a Cluster,
     /// By namespace and name.
     pods: Vec<&'a Pod>,
@@ -22,7 +22,7 @@ pub(super) struct Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    pub(super) fn new(cluster: &'a Cluster) -> Self {
+    pub(in crate::policy) fn new(cluster: &'a Cluster) -> Self {
         let pods: Vec<&Pod> = cluster.pods().filter(|pod| pod.is_peer()).collect();
         let mut by_label: HashMap<_, Vec<usize>, _> = HashMap::default();
         let mut by_port: HashMap<_, Vec<usize>, _> = HashMap::default();
@@ -50,12 +50,29 @@ impl<'a> Candidates<'a> {
         }
     }
 
+    /// All of them, by namespace and name.
+    pub(in crate::policy) fn pods(&self) -> &[&'a Pod] {
+        &self.pods
+    }
+
     /// The pods that a peer entry means, by namespace and name.
-    pub(super) fn matching(
+    pub(in crate::policy) fn matching(
         &self,
         namespaces: &NamespaceCriterion,
         pods: &Selector,
     ) -> Vec<&'a Pod> {
+        let positions = self.positions(namespaces, pods).into_iter();
+        positions
+            .filter_map(|position| self.pods.get(position).copied())
+            .collect()
+    }
+
+    /// The same as positions in [`Self::pods`].
+    pub(in crate::policy) fn positions(
+        &self,
+        namespaces: &NamespaceCriterion,
+        pods: &Selector,
+    ) -> Vec<usize> {
         let mut found = Vec::new();
         match namespaces {
             NamespaceCriterion::Own(namespace) => self.within(namespace, pods, &mut found),
@@ -71,7 +88,7 @@ impl<'a> Candidates<'a> {
     }
 
     /// The pods that have a port of this name, and its number in each.
-    pub(super) fn with_port<'b>(
+    pub(in crate::policy) fn with_port<'b>(
         &'b self,
         protocol: Protocol,
         name: &'b str,
@@ -81,7 +98,11 @@ impl<'a> Candidates<'a> {
         pods.filter_map(move |pod| Some((pod, pod.named_port(protocol, name)?)))
     }
 
-    fn within(&self, namespace: &str, selector: &Selector, into: &mut Vec<&'a Pod>) {
+    fn within(&self, namespace: &str, selector: &Selector, into: &mut Vec<usize>) {
+        let matches = |position: &usize| {
+            let pod = self.pods.get(*position);
+            pod.is_some_and(|pod| selector.matches(&pod.labels))
+        };
         match self.shortest(selector) {
             Some(positions) => {
                 let before = |position: &usize| self.namespace(*position) < Some(namespace);
@@ -90,9 +111,8 @@ impl<'a> Candidates<'a> {
                     positions.partition_point(before),
                     positions.partition_point(through),
                 );
-                let pods = positions.get(first..last).unwrap_or_default().iter();
-                let pods = pods.filter_map(|&position| self.pods.get(position).copied());
-                into.extend(pods.filter(|pod| selector.matches(&pod.labels)));
+                let positions = positions.get(first..last).unwrap_or_default();
+                into.extend(positions.iter().copied().filter(matches));
             }
             None => {
                 let first = self
@@ -101,13 +121,7 @@ impl<'a> Candidates<'a> {
                 let last = self
                     .pods
                     .partition_point(|pod| pod.id.namespace.as_str() <= namespace);
-                let pods = self
-                    .pods
-                    .get(first..last)
-                    .unwrap_or_default()
-                    .iter()
-                    .copied();
-                into.extend(pods.filter(|pod| selector.matches(&pod.labels)));
+                into.extend((first..last).filter(matches));
             }
         }
     }
