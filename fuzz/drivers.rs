@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use sidewall::engine::skipped::SkippedPorts;
 use sidewall::engine::{Engine, EngineConfig, Mode, Policy};
 use sidewall::flow::{Counters, Millis};
 use sidewall::net::{Direction, Originator};
@@ -46,6 +47,7 @@ pub(crate) fn engine(mut bytes: &[u8]) {
     let engine = Engine::new(EngineConfig {
         addresses: POD.map(address).to_vec(),
         capacity: 16,
+        skipped: SkippedPorts::default(),
     });
     let policies = [
         policy(1, Mode::Enforce, false),

@@ -89,11 +89,14 @@ pub enum Because {
     NeighbourDiscovery,
     /// The sidecar's own connection to the API server.
     OwnConnection,
+    /// The pod's configuration takes the port out of the policies' hands
+    /// ([`crate::engine::skipped`]).
+    SkippedPort,
 }
 
 impl Because {
     /// How many kinds there are.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 9;
 
     /// Every kind once, each at the place its [`Because::index`] tells.
     pub const ALL: [Self; Self::COUNT] = [
@@ -105,6 +108,7 @@ impl Because {
         Self::RelatedError,
         Self::NeighbourDiscovery,
         Self::OwnConnection,
+        Self::SkippedPort,
     ];
 
     /// Position in [`Because::ALL`].
@@ -119,6 +123,7 @@ impl Because {
             Self::RelatedError => 5,
             Self::NeighbourDiscovery => 6,
             Self::OwnConnection => 7,
+            Self::SkippedPort => 8,
         }
     }
 
@@ -134,6 +139,7 @@ impl Because {
             Self::RelatedError => "related-error",
             Self::NeighbourDiscovery => "neighbour-discovery",
             Self::OwnConnection => "own-connection",
+            Self::SkippedPort => "skipped-port",
         }
     }
 }

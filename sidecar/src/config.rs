@@ -11,6 +11,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use sidewall::engine::skipped::{PortList, SkippedPorts};
 use sidewall::policy::allow_list::ObjectRef;
 
 pub use self::args::Args;
@@ -46,6 +47,8 @@ pub struct Config {
     pub offload: Offload,
     /// What holds for a Service with some allowed endpoints.
     pub service_mixed: ServiceMixed,
+    /// Ports that no policy is asked about.
+    pub skipped: SkippedPorts,
     /// Where policies come from.
     pub source: Source,
     /// The flow log's format.
@@ -124,6 +127,10 @@ impl TryFrom<Args> for Config {
                 ServiceMixed::from_word,
                 ServiceMixed::Block,
             ),
+            skipped: SkippedPorts {
+                inbound: wrong.ports("skip-inbound-ports", &args.skip_inbound_ports),
+                outbound: wrong.ports("skip-outbound-ports", &args.skip_outbound_ports),
+            },
             source: match (args.manifests, args.kubeconfig) {
                 // KUBECONFIG is often set in a shell; the flag that was typed for this run wins.
                 (Some(directory), _) => Source::Manifests(directory),
@@ -202,6 +209,13 @@ impl Wrong {
         name
     }
 
+    fn ports(&mut self, flag: &str, text: &str) -> PortList {
+        text.parse().unwrap_or_else(|bad| {
+            self.0.push(format!("--{flag} {text:?} must be {bad}"));
+            PortList::default()
+        })
+    }
+
     fn admin_addr(&mut self, text: &str) -> Option<SocketAddr> {
         if text == "none" {
             return None;
@@ -272,6 +286,14 @@ impl fmt::Display for Config {
         write!(f, ", on block {}", self.on_block)?;
         write!(f, ", steering {}, offload {}", self.steering, self.offload)?;
         write!(f, ", mixed services {}", self.service_mixed)?;
+        for (which, ports) in [
+            ("inbound", &self.skipped.inbound),
+            ("outbound", &self.skipped.outbound),
+        ] {
+            if !ports.is_empty() {
+                write!(f, ", skipped {which} ports {ports}")?;
+            }
+        }
         match &self.source {
             Source::Manifests(directory) => write!(f, ", manifests {}", directory.display())?,
             Source::Cluster {

@@ -68,6 +68,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     let shared = Arc::new(Shared::new(EngineConfig {
         addresses: opened.pod.addresses(),
         capacity: config.flow_table_size,
+        skipped: config.skipped.clone(),
     }));
 
     // No packet is parsed with a capability; threads come after this.

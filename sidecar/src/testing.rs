@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sidewall::engine::EngineConfig;
+use sidewall::engine::skipped::SkippedPorts;
 
 use crate::shared::Shared;
 
@@ -11,5 +12,6 @@ pub(crate) fn shared() -> Arc<Shared> {
     Arc::new(Shared::new(EngineConfig {
         addresses: vec![std::net::IpAddr::from([10, 0, 0, 1])],
         capacity: 64,
+        skipped: SkippedPorts::default(),
     }))
 }

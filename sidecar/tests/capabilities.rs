@@ -13,6 +13,7 @@ use std::io::{Read, Write};
 use std::process::Command;
 
 use caps::{CapSet, Capability, CapsHashSet};
+use sidewall::engine::skipped::SkippedPorts;
 use sidewall_sidecar::config::{OnBlock, Steering};
 use sidewall_sidecar::datapath::{self, OpenConfig, Opened};
 use sidewall_sidecar::offload::Carry;
@@ -43,7 +44,7 @@ fn with_net_admin_and_bpf_alone_flows_are_carried_and_then_with_none() {
     keep(&world.pod, &[]);
     let guard = world
         .pod
-        .run(move || Guard::run(opened, OnBlock::Reject).unwrap());
+        .run(move || Guard::run(opened, OnBlock::Reject, SkippedPorts::default()).unwrap());
     world.publish(&guard, open());
 
     for family in 0..2 {
@@ -84,7 +85,7 @@ fn without_bpf_it_is_tc_and_the_reason_is_told() {
     assert!(reason.contains(told), "{reason}");
     let guard = world
         .pod
-        .run(move || Guard::run(opened, OnBlock::Reject).unwrap());
+        .run(move || Guard::run(opened, OnBlock::Reject, SkippedPorts::default()).unwrap());
     world.publish(&guard, open());
     let (_listener, address) = listen(&world.pod, POD[0]);
     connect(&world.node, FRIEND[0], address).unwrap();

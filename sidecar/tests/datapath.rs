@@ -4,15 +4,18 @@
 mod common;
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use sidewall::engine::skipped::SkippedPorts;
 use sidewall::net::Direction::{Egress, Ingress};
-use sidewall::record::FlowRecord;
+use sidewall::record::{FlowRecord, RecordKind};
 use sidewall::verdict::{Because, Reason, RuleIndex, Verdict};
 use sidewall_sidecar::config::OnBlock;
 
-use common::pod::{FAR, FRIEND, NODE, POD, World, connect, listen, open, policy, reach, udp};
+use common::pod::{
+    FAR, FRIEND, NODE, POD, World, connect, listen, listen_on, open, policy, reach, udp, udp_on,
+};
 
 const NO_RULE: Verdict = Verdict::Block(Reason::NoRule);
 
@@ -193,6 +196,57 @@ fn a_new_policy_ends_a_running_connection_that_it_does_not_allow() {
 }
 
 #[test]
+fn a_skipped_port_passes_without_policy_and_is_logged_once_a_flow() {
+    if !common::privileged() {
+        return;
+    }
+    let world = World::new();
+    let guard = world.guard_skipping(SkippedPorts {
+        inbound: "7001-7002,7000/UDP".parse().unwrap(),
+        outbound: "7003".parse().unwrap(),
+    });
+    // Not even its own peers may talk to the pod, nor it to them.
+    world.publish(&guard, policy(Some(&[]), Some(&[])));
+    for family in 0..2 {
+        let inwards = listen_on(&world.pod, POD[family], 7002);
+        let (theirs, ours) = pair(&inwards, &world.node, FRIEND[family]);
+        let outwards = listen_on(&world.far, FAR[family], 7003);
+        let (ours_too, theirs_too) = pair(&outwards, &world.pod, POD[family]);
+        // Another policy takes nothing back.
+        world.publish(&guard, policy(Some(&[]), Some(&[])));
+        talk(theirs, ours);
+        talk(ours_too, theirs_too);
+
+        let ours = udp_on(&world.pod, POD[family], 7000);
+        let (theirs, there) = udp(&world.node, FRIEND[family]);
+        let mut buffer = [0; 16];
+        let here = ours.local_addr().unwrap();
+        theirs.send_to(b"question", here).unwrap();
+        assert_eq!(ours.recv_from(&mut buffer).unwrap(), (8, there));
+        ours.send_to(b"answer", there).unwrap();
+        assert_eq!(theirs.recv_from(&mut buffer).unwrap(), (6, here));
+
+        // The ports beside, the other protocol, and the other direction.
+        for (server, at, port, from, source) in [
+            (&*world.pod, POD, 7000, &world.node, FRIEND),
+            (&*world.pod, POD, 7003, &world.node, FRIEND),
+            (&world.far, FAR, 7002, &*world.pod, POD),
+        ] {
+            let listener = listen_on(server, at[family], port);
+            let blocked = connect(from, source[family], listener.local_addr().unwrap());
+            assert!(blocked.is_err(), "port {port}");
+        }
+    }
+    let records: Vec<FlowRecord> = std::iter::from_fn(|| guard.shared.records.pop()).collect();
+    let skipped = Verdict::Allow(Because::SkippedPort);
+    let began = |record: &&FlowRecord| record.kind == RecordKind::Verdict;
+    let told = records.iter().filter(|record| record.verdict == skipped);
+    assert_eq!(told.filter(began).count(), 6, "{records:?}");
+    let revoked = |record: &FlowRecord| record.kind == RecordKind::Revoked;
+    assert!(!records.iter().any(revoked), "{records:?}");
+}
+
+#[test]
 fn large_transfers_go_in_large_segments_and_arrive_as_they_were() {
     if !common::privileged() {
         return;
@@ -254,6 +308,12 @@ fn path_mtu_errors_reach_the_pod() {
         assert_eq!(arrived, large);
     }
     assert!(guard.packets(Ingress, Verdict::Allow(Because::RelatedError)) >= 2);
+}
+
+/// A connection from there: its client's and its server's end.
+fn pair(server: &TcpListener, from: &common::Net, source: &str) -> (TcpStream, TcpStream) {
+    let client = reach(from, source, server.local_addr().unwrap());
+    (client, server.accept().unwrap().0)
 }
 
 /// Both sides say something and hear the other.

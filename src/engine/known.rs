@@ -96,6 +96,7 @@ pub(super) fn may_pass(case: &Case<'_>, key: &FlowKey, flow: &Flow) -> bool {
     !flow.is_expired(case.now, false)
         && (is_current(flow, policy)
             || policy.mode == Mode::Audit
+            || flow.is_skipped()
             || policy.ask(key, flow.originator).is_allowed())
 }
 
@@ -122,6 +123,11 @@ pub(super) fn judge_again(
     flags: u8,
     now: Millis,
 ) -> Option<FlowRecord> {
+    // What is skipped is so for as long as the process lives.
+    if flow.is_skipped() {
+        flow.generation = policy.generation;
+        return None;
+    }
     let was_allowed = flow.verdict.is_allowed();
     // Whoever was heard first in the middle of a conversation need not have begun it: the policy
     // could be asked about the wrong direction.

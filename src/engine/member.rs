@@ -67,7 +67,7 @@ impl Engine {
         };
         let sender = case.direction.sender();
         let (tracker, verdict) = match Tracker::begin(case.packet, sender) {
-            Some(tracker) => (tracker, policy.ask(&key, sender)),
+            Some(tracker) => (tracker, self.ask(policy, &key, sender)),
             None => (
                 Tracker::adopted(Some(case.packet.transport())),
                 Verdict::Block(Reason::NoSyn),
@@ -105,7 +105,7 @@ impl Engine {
         let verdict = case
             .policy
             .map_or(Verdict::Block(Reason::NotReady), |policy| {
-                policy.ask(key, case.direction.sender())
+                self.ask(policy, key, case.direction.sender())
             });
         match verdict {
             Verdict::Allow(_) => Judgement::pass(verdict),

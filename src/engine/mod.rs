@@ -15,6 +15,7 @@ mod gate;
 mod known;
 mod member;
 mod related;
+pub mod skipped;
 mod sweep;
 
 use std::net::IpAddr;
@@ -32,6 +33,7 @@ use crate::record::FlowRecord;
 use crate::verdict::{Because, Reason, Verdict};
 
 use self::case::{Case, refuse};
+use self::skipped::SkippedPorts;
 
 /// What an engine needs to know of its pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct EngineConfig {
     pub addresses: Vec<IpAddr>,
     /// How many flows may be known at a time. Some 300 bytes each are taken at the start.
     pub capacity: usize,
+    /// Ports that no policy is asked about.
+    pub skipped: SkippedPorts,
 }
 
 /// Whether verdicts are carried out.
@@ -115,6 +119,7 @@ pub struct Engine {
     addresses: Box<[IpAddr]>,
     flows: FlowTable,
     fragments: FragmentTable,
+    skipped: SkippedPorts,
 }
 
 impl Engine {
@@ -125,6 +130,7 @@ impl Engine {
             addresses: config.addresses.into(),
             flows: FlowTable::new(config.capacity),
             fragments: FragmentTable::default(),
+            skipped: config.skipped,
         }
     }
 
@@ -182,7 +188,7 @@ impl Engine {
         if !self.addresses.contains(&key.pod) {
             return Verdict::Block(Reason::NotForPod);
         }
-        let verdict = policy.ask(&key, originator);
+        let verdict = self.ask(policy, &key, originator);
         if !verdict.is_allowed() && policy.mode == Mode::Enforce {
             return verdict;
         }
@@ -203,6 +209,16 @@ impl Engine {
     /// The sidecar's own connection is over.
     pub fn forget_own(&self, key: &FlowKey) {
         self.flows.unpin(key);
+    }
+
+    /// The verdict on a flow that this side began: the pod's configuration goes before its policy.
+    #[inline]
+    fn ask(&self, policy: &Policy, key: &FlowKey, originator: Originator) -> Verdict {
+        let port = key.destination_port(originator);
+        if self.skipped.contains(originator, key.protocol, port) {
+            return Verdict::Allow(Because::SkippedPort);
+        }
+        policy.ask(key, originator)
     }
 
     /// The flows.

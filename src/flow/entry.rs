@@ -78,6 +78,12 @@ impl Flow {
         matches!(self.tracker, Tracker::Own)
     }
 
+    /// Whether it goes to a port that no policy is asked about.
+    #[must_use]
+    pub const fn is_skipped(&self) -> bool {
+        matches!(self.verdict, Verdict::Allow(Because::SkippedPort))
+    }
+
     /// How a packet fits.
     #[inline]
     #[must_use]

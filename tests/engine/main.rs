@@ -11,3 +11,4 @@ mod model;
 mod own;
 mod policy_change;
 mod related;
+mod skipped;

@@ -13,6 +13,7 @@ use etherparse::{
     Icmpv4Type, Icmpv6Type, IpFragOffset, IpNumber, Ipv4Header, Ipv6Header, PacketBuilder,
     TcpHeader, UdpHeader,
 };
+use sidewall::engine::skipped::SkippedPorts;
 use sidewall::engine::{Engine, EngineConfig, Judgement, Mode, Policy};
 use sidewall::flow::{Counters, Millis};
 use sidewall::net::{Direction, Protocol};
@@ -328,9 +329,15 @@ pub fn policy(list: &AllowList, generation: u64, mode: Mode) -> Policy {
 
 /// An engine for the pod, with room for this many flows.
 pub fn engine(capacity: usize) -> Engine {
+    skipping(capacity, SkippedPorts::default())
+}
+
+/// An engine that asks no policy about these ports.
+pub fn skipping(capacity: usize, skipped: SkippedPorts) -> Engine {
     Engine::new(EngineConfig {
         addresses: vec![ip(POD), ip(POD6)],
         capacity,
+        skipped,
     })
 }
 

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use sidewall::engine::skipped::PortList;
+
 use super::quantity;
 use super::tree::Node;
 
@@ -36,6 +38,8 @@ pub enum Accepts {
     Words(&'static [&'static str]),
     /// A whole number of this range.
     Number(u32, u32),
+    /// A list of ports, as the sidecar reads it.
+    Ports,
     /// A Kubernetes quantity above zero.
     Quantity,
     /// A log filter.
@@ -43,7 +47,7 @@ pub enum Accepts {
 }
 
 /// Every option, in the order of the container's environment.
-pub const KNOWN: [Known; 15] = [
+pub const KNOWN: [Known; 17] = [
     known(
         "mode",
         Accepts::Words(&["enforce", "audit"]),
@@ -58,6 +62,16 @@ pub const KNOWN: [Known; 15] = [
         "service-mixed",
         Accepts::Words(&["allow", "block"]),
         Some("SIDEWALL_SERVICE_MIXED"),
+    ),
+    known(
+        "skip-inbound-ports",
+        Accepts::Ports,
+        Some("SIDEWALL_SKIP_INBOUND_PORTS"),
+    ),
+    known(
+        "skip-outbound-ports",
+        Accepts::Ports,
+        Some("SIDEWALL_SKIP_OUTBOUND_PORTS"),
     ),
     known(
         "steering",
@@ -218,6 +232,7 @@ impl Accepts {
                     .is_ok_and(|number: u32| (*least..=*most).contains(&number));
                 (!digits || !fits).then(|| format!("a number from {least} to {most}"))
             }
+            Accepts::Ports => value.parse::<PortList>().err().map(|bad| bad.to_string()),
             Accepts::Quantity => quantity::read(value)
                 .is_none()
                 .then(|| "a quantity above zero, such as 100m or 64Mi".to_owned()),

@@ -266,6 +266,7 @@ fn every_mistake_in_the_options_is_told_at_once() {
         "{config.sidewall.dev/mood: x, config.sidewall.dev/mode: deny, \
           config.sidewall.dev/flow-log-rate: '0', config.sidewall.dev/cpu-limit: lots, \
           config.sidewall.dev/memory-limit: 1Mi, config.sidewall.dev/admin-port: '+80', \
+          config.sidewall.dev/skip-inbound-ports: '80,http', \
           config.sidewall.dev/drop-net-raw: true, other.dev/mode: x}",
     );
     insta::assert_snapshot!(refused(&pod));

@@ -82,6 +82,28 @@ pub struct Args {
     )]
     pub service_mixed: String,
 
+    /// Ports of the pod that pass without policy, such as 8080,9000-9100,53/UDP; logged as
+    /// skipped-port
+    #[arg(
+        long,
+        env = "SIDEWALL_SKIP_INBOUND_PORTS",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "PORTS"
+    )]
+    pub skip_inbound_ports: String,
+
+    /// Destination ports of the pod's own connections that pass without policy; a Service's port
+    /// is the Service's own
+    #[arg(
+        long,
+        env = "SIDEWALL_SKIP_OUTBOUND_PORTS",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "PORTS"
+    )]
+    pub skip_outbound_ports: String,
+
     /// Read policies, pods, namespaces and services from the YAML files of this directory, and
     /// again when they change, instead of from an API server
     #[arg(long, env = "SIDEWALL_MANIFESTS", value_name = "DIR")]

@@ -32,6 +32,7 @@ fn a_pod_and_its_namespace_are_enough() {
             steering: Steering::Auto,
             offload: Offload::On,
             service_mixed: ServiceMixed::Block,
+            skipped: SkippedPorts::default(),
             source: Source::Cluster { kubeconfig: None },
             flow_log: FlowLogFormat::Auto,
             flow_log_rate: 1000,
@@ -67,6 +68,10 @@ fn every_mistake_is_reported_at_once() {
         "1",
         "--log-level",
         "loud=very",
+        "--skip-inbound-ports",
+        "80,http",
+        "--skip-outbound-ports",
+        "0,9-8/UDP",
     ]);
     args.pod_namespace = None;
     args.pod_name = Some("Web_0".into());
@@ -93,6 +98,21 @@ fn the_configuration_prints_as_one_readable_line() {
          services block, manifests /policies, flow log auto (at most 1000 lines a second), admin \
          [::1]:9, up to 65536 flows, log info"
     );
+}
+
+#[test]
+fn skipped_ports_are_said_at_start() {
+    let skipped = [
+        "--skip-inbound-ports",
+        "9000-9100, 8080",
+        "--skip-outbound-ports",
+        "53/udp",
+    ];
+    let config = Config::try_from(named(&skipped))
+        .expect("valid")
+        .to_string();
+    let said = ", skipped inbound ports 8080,9000-9100, skipped outbound ports 53/UDP, ";
+    assert!(config.contains(said), "{config}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use sidewall::engine::skipped::SkippedPorts;
 use sidewall::engine::{EngineConfig, Mode};
 use sidewall::policy::allow_list::{AllowList, DirectionList, ObjectRef};
 use sidewall::policy::lookup::{Lookup, LookupOptions};
@@ -29,6 +30,7 @@ impl Bench {
         let config = EngineConfig {
             addresses: vec![IpAddr::V4(POD)],
             capacity: 64,
+            skipped: SkippedPorts::default(),
         };
         let shared = Arc::new(Shared::new(config));
         shared.policy.store(Some(Arc::new(policy(isolated))));

@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sidewall::engine::skipped::SkippedPorts;
 use sidewall::engine::{EngineConfig, Mode, Policy};
 use sidewall::net::Direction;
 use sidewall::policy::allow_list::{
@@ -87,7 +88,14 @@ impl World {
 
     /// Starts the data path so that every packet comes to user space.
     pub fn guard_without_offload(&self, steering: Steering) -> anyhow::Result<Guard> {
-        self.start(steering, None, OnBlock::Reject)
+        self.start(steering, None, OnBlock::Reject, SkippedPorts::default())
+    }
+
+    /// Starts the data path so that it asks no policy about these ports.
+    pub fn guard_skipping(&self, skipped: SkippedPorts) -> Guard {
+        let carry = Some(Carry::up_to(1024));
+        self.start(steering(), carry, OnBlock::Reject, skipped)
+            .unwrap()
     }
 
     /// Starts the data path with a steering of choice.
@@ -97,7 +105,7 @@ impl World {
         carry: Carry,
         on_block: OnBlock,
     ) -> anyhow::Result<Guard> {
-        self.start(steering, Some(carry), on_block)
+        self.start(steering, Some(carry), on_block, SkippedPorts::default())
     }
 
     fn start(
@@ -105,6 +113,7 @@ impl World {
         steering: Steering,
         carry: Option<Carry>,
         on_block: OnBlock,
+        skipped: SkippedPorts,
     ) -> anyhow::Result<Guard> {
         self.pod.run(move || {
             let opened = datapath::open(&OpenConfig {
@@ -114,7 +123,7 @@ impl World {
                 queues: None,
             })?;
             assert_eq!(opened.steering.ipv6_egress_closed, None);
-            Guard::run(opened, on_block)
+            Guard::run(opened, on_block, skipped)
         })
     }
 
@@ -134,10 +143,11 @@ impl World {
 
 impl Guard {
     /// Starts the threads of a data path that was opened.
-    pub fn run(opened: Opened, on_block: OnBlock) -> anyhow::Result<Self> {
+    pub fn run(opened: Opened, on_block: OnBlock, skipped: SkippedPorts) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared::new(EngineConfig {
             addresses: opened.pod.addresses(),
             capacity: 1024,
+            skipped,
         }));
         let handle = opened.run(on_block, &shared)?;
         Ok(Self {
@@ -251,10 +261,15 @@ pub fn policy(ingress: Option<&[&str]>, egress: Option<&[&str]>) -> Policy {
 
 /// A listener in a namespace, on a free port.
 pub fn listen(net: &Net, address: &str) -> (TcpListener, SocketAddr) {
-    let address: IpAddr = address.parse().unwrap();
-    let listener = net.run(move || TcpListener::bind((address, 0)).unwrap());
+    let listener = listen_on(net, address, 0);
     let bound = listener.local_addr().unwrap();
     (listener, bound)
+}
+
+/// A listener in a namespace, on this port.
+pub fn listen_on(net: &Net, address: &str, port: u16) -> TcpListener {
+    let address: IpAddr = address.parse().unwrap();
+    net.run(move || TcpListener::bind((address, port)).unwrap())
 }
 
 /// Connects where nothing is in the way: a busy machine may take its time.
@@ -285,9 +300,15 @@ fn connect_within(
 
 /// A UDP socket on an address of a namespace, which waits for [`SILENCE`] at most.
 pub fn udp(net: &Net, address: &str) -> (UdpSocket, SocketAddr) {
-    let address: IpAddr = address.parse().unwrap();
-    let socket = net.run(move || UdpSocket::bind((address, 0)).unwrap());
-    socket.set_read_timeout(Some(SILENCE)).unwrap();
+    let socket = udp_on(net, address, 0);
     let bound = socket.local_addr().unwrap();
     (socket, bound)
+}
+
+/// The same, on this port.
+pub fn udp_on(net: &Net, address: &str, port: u16) -> UdpSocket {
+    let address: IpAddr = address.parse().unwrap();
+    let socket = net.run(move || UdpSocket::bind((address, port)).unwrap());
+    socket.set_read_timeout(Some(SILENCE)).unwrap();
+    socket
 }

@@ -27,6 +27,7 @@ fn allowed(explanation: &Explanation, because: Because) -> String {
         Because::RelatedError => "it is an ICMP error about an allowed flow".to_owned(),
         Because::NeighbourDiscovery => "neighbour discovery is always allowed".to_owned(),
         Because::OwnConnection => "it is the sidecar's own connection".to_owned(),
+        Because::SkippedPort => "the sidecar is told to skip this port".to_owned(),
     }
 }
 

@@ -67,6 +67,8 @@ fn options_mean_in_the_sidecar_what_they_say() {
         ("flow-table-size", "128"),
         ("log-level", "warn,sidewall=debug"),
         ("admin-port", "4400"),
+        ("skip-inbound-ports", "8080, 9000-9100"),
+        ("skip-outbound-ports", "53/UDP"),
     ];
     let config = configuration(&Options::read(options).unwrap());
     assert_eq!(config.mode, Mode::Audit);
@@ -74,6 +76,8 @@ fn options_mean_in_the_sidecar_what_they_say() {
     assert_eq!(config.flow_log, FlowLogFormat::None);
     assert_eq!((config.flow_log_rate, config.flow_table_size), (7, 128));
     assert_eq!(config.log_level, "warn,sidewall=debug");
+    assert_eq!(config.skipped.inbound.to_string(), "8080,9000-9100");
+    assert_eq!(config.skipped.outbound.to_string(), "53/UDP");
     assert_eq!(config.admin_addr, Some(([0, 0, 0, 0], 4400).into()));
 }
 
