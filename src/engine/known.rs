@@ -3,7 +3,7 @@
 use super::case::Case;
 use super::{Mode, Policy};
 use crate::flow::tracker::Fit;
-use crate::flow::{Flow, FlowKey, Millis};
+use crate::flow::{Flow, FlowKey, Millis, Pressure};
 use crate::net::Direction;
 use crate::record::{FlowRecord, RecordKind};
 use crate::verdict::{Because, Reason, Verdict};
@@ -51,7 +51,7 @@ pub(super) fn judge(
     let Some(policy) = case.policy else {
         return Known::NotReady;
     };
-    let fit = if flow.is_expired(case.now, false) {
+    let fit = if flow.is_expired(case.now, Pressure::default()) {
         Fit::Reopens
     } else {
         flow.fit(case.packet, case.direction)
@@ -93,7 +93,7 @@ pub(super) fn may_pass(case: &Case<'_>, key: &FlowKey, flow: &Flow) -> bool {
     let Some(policy) = case.policy else {
         return false;
     };
-    !flow.is_expired(case.now, false)
+    !flow.is_expired(case.now, Pressure::default())
         && (is_current(flow, policy)
             || policy.mode == Mode::Audit
             || flow.is_skipped()

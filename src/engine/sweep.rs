@@ -2,7 +2,7 @@
 //! silent.
 
 use super::{Engine, Policy, known};
-use crate::flow::Millis;
+use crate::flow::{Millis, Pressure};
 use crate::net::Originator;
 use crate::record::FlowRecord;
 
@@ -14,17 +14,20 @@ impl Engine {
     /// the table at a time. Flows that the kernel carries must be refreshed before
     /// ([`crate::flow::FlowTable::refresh`]).
     pub fn sweep(&self, policy: Option<&Policy>, now: Millis, tell: &mut impl FnMut(FlowRecord)) {
-        let pressed_pod = self.flows.is_pressed(Originator::Pod);
-        let pressed_peer = self.flows.is_pressed(Originator::Peer);
+        let of = |originator| Pressure {
+            half_open: self.flows.is_pressed(originator),
+            over: self.flows.is_crowded(),
+        };
+        let (of_pod, of_peer) = (of(Originator::Pod), of(Originator::Peer));
         self.flows.retain(|key, flow| {
             if flow.is_own() {
                 return true;
             }
-            let pressed = match flow.originator {
-                Originator::Pod => pressed_pod,
-                Originator::Peer => pressed_peer,
+            let pressure = match flow.originator {
+                Originator::Pod => of_pod,
+                Originator::Peer => of_peer,
             };
-            if flow.is_expired(now, pressed) {
+            if flow.is_expired(now, pressure) {
                 tell(flow.end(*key, now));
                 return false;
             }

@@ -30,6 +30,15 @@ pub struct Flow {
     pub handed_over: Option<Millis>,
 }
 
+/// Which flows have to make room for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pressure {
+    /// Those that nobody has answered yet.
+    pub half_open: bool,
+    /// Those that both sides have ended.
+    pub over: bool,
+}
+
 impl Flow {
     /// A flow that begins now, with nothing counted yet.
     #[must_use]
@@ -111,20 +120,20 @@ impl Flow {
         self.seen = self.seen.max(now);
     }
 
-    /// Whether it was silent for longer than its state is remembered. `pressed`: half-open flows
-    /// have to make room.
+    /// Whether it was silent for longer than its state is remembered.
     #[inline]
     #[must_use]
-    pub fn is_expired(&self, now: Millis, pressed: bool) -> bool {
+    pub fn is_expired(&self, now: Millis, pressure: Pressure) -> bool {
         let silent = now.since(self.seen);
         self.tracker.lifetime().is_some_and(|lifetime| {
-            let hurry = pressed && self.tracker.is_half_open();
-            silent
-                > if hurry {
-                    lifetime::HALF_OPEN_UNDER_PRESSURE.min(lifetime)
-                } else {
-                    lifetime
-                }
+            let most = if pressure.half_open && self.tracker.is_half_open() {
+                lifetime::HALF_OPEN_UNDER_PRESSURE
+            } else if pressure.over && self.tracker.is_over() {
+                lifetime::OVER_UNDER_PRESSURE
+            } else {
+                lifetime
+            };
+            silent > most.min(lifetime)
         })
     }
 

@@ -19,6 +19,12 @@ pub const HALF_OPEN: u64 = 20 * SECOND;
 /// answered within two retransmissions (1 s and 2 s, RFC 6298 §5.5) makes room.
 pub const HALF_OPEN_UNDER_PRESSURE: u64 = 3 * SECOND;
 
+/// Flows that both sides have ended, once the table is three quarters full: as long as a last
+/// acknowledgment takes that was lost once (RFC 6298 §2, the least retransmission timeout of 1 s).
+/// A server whose clients come and go by the thousand each second would else fill any table with
+/// connections that are over, as they are remembered for a minute.
+pub const OVER_UNDER_PRESSURE: u64 = 2 * SECOND;
+
 /// TCP established: what kube-proxy sets (`--conntrack-tcp-timeout-established`, 24 h), so that no
 /// connection that lives through a Service dies here. RFC 5382 REQ-5 asks for 2 h 4 min.
 pub const TCP_ESTABLISHED: u64 = 24 * HOUR;

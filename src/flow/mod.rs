@@ -26,7 +26,7 @@ use std::ops::AddAssign;
 use crate::net::{Direction, Originator, Protocol};
 use crate::packet::{Packet, Quoted};
 
-pub use entry::Flow;
+pub use entry::{Flow, Pressure};
 pub use table::FlowTable;
 
 /// Milliseconds of the caller's monotonic clock. The core has no clock of its own.

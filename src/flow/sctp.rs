@@ -123,6 +123,11 @@ impl Association {
         )
     }
 
+    /// It was shut down or aborted.
+    pub(super) const fn is_over(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
     pub(super) const fn lifetime(&self) -> u64 {
         match self.state {
             State::CookieWait | State::CookieEchoed => lifetime::HALF_OPEN,

@@ -96,6 +96,12 @@ impl FlowTable {
         self.half_open(originator) > self.half_open_limit() / 2
     }
 
+    /// Whether flows that are over have to make room: three quarters of the places are taken.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.len() > self.capacity - self.capacity / 4
+    }
+
     /// Looks at a flow and changes it; `None` when there is none. Holds the flow's shard meanwhile.
     #[inline]
     pub fn update<R>(&self, key: &FlowKey, change: impl FnOnce(&mut Flow) -> R) -> Option<R> {

@@ -254,6 +254,11 @@ impl Connection {
         matches!(self.state, State::SynSent | State::SynReceived)
     }
 
+    /// Both sides have ended it, or one has reset it.
+    pub(super) const fn is_over(&self) -> bool {
+        matches!(self.state, State::TimeWait | State::Closed)
+    }
+
     pub(super) const fn lifetime(&self) -> u64 {
         match self.state {
             State::SynSent | State::SynReceived => lifetime::HALF_OPEN,

@@ -128,6 +128,17 @@ impl Tracker {
         }
     }
 
+    /// Whether both sides have ended it.
+    #[inline]
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        match self {
+            Self::Tcp(connection) => connection.is_over(),
+            Self::Sctp(association) => association.is_over(),
+            Self::Exchange(_) | Self::Own => false,
+        }
+    }
+
     /// How long the flow is remembered without a packet; `None`: always.
     #[inline]
     #[must_use]

@@ -104,6 +104,27 @@ fn without_a_flood_a_slow_handshake_has_its_time() {
 }
 
 #[test]
+fn connections_that_are_over_make_room_in_seconds_once_the_table_is_crowded() {
+    for (connections, left) in [(CAPACITY * 3 / 4, CAPACITY * 3 / 4), (CAPACITY * 7 / 8, 1)] {
+        let (engine, policy) = (engine(CAPACITY), enforced());
+        for port in 0..connections as u16 {
+            assert!(knock(&engine, &policy, port, 0).is_allowed());
+            complete(&engine, &policy, port);
+            // All but the first are reset by the peer.
+            if port > 0 {
+                let reset = tcp((PEER, port), (POD, 80), TcpFlags::RST, 101, 0);
+                assert!(judge(&engine, Some(&policy), Ingress, &reset, 0).pass);
+            }
+        }
+        let mut told = 0;
+        let now = Millis(lifetime::OVER_UNDER_PRESSURE + 1);
+        engine.sweep(Some(&policy), now, &mut |_| told += 1);
+        assert_eq!(engine.flows().len(), left);
+        assert_eq!(told, connections - left, "the end of each is told");
+    }
+}
+
+#[test]
 fn a_full_table_blocks_new_flows_and_established_ones_go_on() {
     let (engine, policy) = (engine(CAPACITY), enforced());
     for port in 0..CAPACITY as u16 {
