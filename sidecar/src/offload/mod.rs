@@ -50,7 +50,7 @@ pub const LEASE: Duration = Duration::from_secs(5);
 /// How long a flow that may end without a word is carried before a packet of it must be seen: the
 /// shortest life of such a flow (`lifetime::SHORT_EXCHANGE`).
 pub const REVIEW: Duration = Duration::from_secs(30);
-const _: () = assert!(REVIEW.as_millis() as u64 <= lifetime::SHORT_EXCHANGE);
+const _: () = assert!(REVIEW.as_secs() * 1000 <= lifetime::SHORT_EXCHANGE);
 
 /// Ticks from one reading of all counts to the next. A flow's life is told in 20 s and more.
 const TICKS_A_READING: usize = 5;
