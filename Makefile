@@ -5,7 +5,7 @@
 CARGO ?= cargo
 DEMO_ARGS ?=
 
-.PHONY: all setup build kubernetes demo test bench lint deny docs clean chart image
+.PHONY: all setup build kubernetes demo test bench lint deny docs clean chart image conformance
 
 all: build
 
@@ -32,6 +32,13 @@ test: setup kubernetes
 	$(CARGO) build --workspace --locked
 	$(CARGO) test --workspace --locked
 	./target/debug/sidewall demo --tour --color never
+
+## conformance: every case of Kubernetes' own end-to-end suite with real pods, over the lab's API server and over a real
+## kube-apiserver (`make test` takes every eighth there). The cases lie beside a checkout, in ../shared/conformance
+conformance: setup kubernetes
+	$(CARGO) build --workspace --locked
+	./target/debug/sidewall conformance --lab ../shared/conformance/upstream_e2e.json.gz
+	SIDEWALL_CONFORMANCE=all $(CARGO) test --workspace --locked --test apiserver -- --nocapture conformance
 
 ## bench: side-by-side figures, as ratios within one run (release build)
 bench: setup

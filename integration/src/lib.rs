@@ -1,11 +1,15 @@
 //! What the scenario tests and the benchmarks share: when to skip, a transfer that knows whether it
-//! moves, kubectl, percentiles. Not here: the lab itself, and anything that decides a verdict.
+//! moves, kubectl and helm, a real API server, percentiles. Not here: the lab itself, and anything
+//! that decides a verdict.
 #![forbid(unsafe_code)]
 
+pub mod apiserver;
 pub mod bench;
 pub mod container;
+pub mod helm;
 pub mod kubectl;
 pub mod stats;
+pub mod tool;
 pub mod transfer;
 
 /// Whether the machine permits the lab. Without root the answer is no, said loudly, at home; in CI

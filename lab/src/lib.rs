@@ -44,3 +44,4 @@ pub use options::{Api, Builder, Forwarding, Sidecars};
 pub use outcome::{NoTarget, Outcome, ResolveError, Target};
 pub use pod::Pod;
 pub use sidecar::Sidecar;
+pub use sidecar::binary::program;

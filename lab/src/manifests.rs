@@ -36,6 +36,14 @@ fn open(document: Value, objects: &mut Vec<Value>) -> Result<()> {
     Ok(())
 }
 
+/// `namespace/name` of an object in a namespace.
+pub(crate) fn full_name(object: &Value) -> String {
+    let metadata = &object["metadata"];
+    let namespace = metadata["namespace"].as_str().unwrap_or("default");
+    let name = metadata["name"].as_str().unwrap_or_default();
+    format!("{namespace}/{name}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::documents;

@@ -66,6 +66,7 @@ pub struct Builder {
     pub(crate) sidecar_args: Vec<OsString>,
     pub(crate) sidecar_env: Vec<(OsString, OsString)>,
     pub(crate) api: Api,
+    pub(crate) own_accounts: bool,
     pub(crate) forwarding: Forwarding,
     pub(crate) mtu: u32,
     pub(crate) start_timeout: Duration,
@@ -81,6 +82,7 @@ impl Default for Builder {
             sidecar_args: Vec::new(),
             sidecar_env: Vec::new(),
             api: Api::default(),
+            own_accounts: false,
             forwarding: Forwarding::default(),
             // What Ethernet carries; Flannel's VXLAN takes 50 of it, host-gw none.
             mtu: 1500,
@@ -156,6 +158,14 @@ impl Builder {
     #[must_use]
     pub fn api(mut self, api: Api) -> Self {
         self.api = api;
+        self
+    }
+
+    /// Every sidecar asks a real API server as its pod's own service account, with a token like the
+    /// one a kubelet would mount. Otherwise, all of them ask as the kubeconfig's user.
+    #[must_use]
+    pub const fn own_accounts(mut self) -> Self {
+        self.own_accounts = true;
         self
     }
 

@@ -5,13 +5,14 @@
 //! pods, nodes' own traffic, policies that the API server refuses) is skipped and counted.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
 use serde_json::Value;
 use sidewall::net::Protocol;
-use sidewall_lab::{Forwarding, Lab, Outcome as Answer, Pod, Sidecars, Target};
+use sidewall_lab::{Api, Forwarding, Lab, Outcome as Answer, Pod, Sidecars, Target};
 
 use super::case::{Case, Endpoint, Expect, Probe};
 use super::evaluate::{Disagreement, Outcome};
@@ -29,7 +30,11 @@ const SECOND_PATIENCE: Duration = Duration::from_millis(3500);
 const AT_ONCE: usize = 48;
 
 /// Runs the cases of one file.
-pub(super) async fn run(cases: &[Case], outcome: &mut Outcome) -> anyhow::Result<()> {
+pub(super) async fn run(
+    cases: &[Case],
+    kubeconfig: Option<&Path>,
+    outcome: &mut Outcome,
+) -> anyhow::Result<()> {
     let mut groups: Vec<Vec<&Case>> = Vec::new();
     for case in cases {
         match groups
@@ -43,7 +48,7 @@ pub(super) async fn run(cases: &[Case], outcome: &mut Outcome) -> anyhow::Result
     let progress = ui::progress(cases.len(), &outcome.file);
     for group in groups {
         let Some(first) = group.first() else { continue };
-        let lab = build(first)
+        let lab = build(first, kubeconfig)
             .await
             .with_context(|| format!("a lab for {}", first.name))?;
         for case in group {
@@ -62,7 +67,7 @@ pub(super) async fn run(cases: &[Case], outcome: &mut Outcome) -> anyhow::Result
     Ok(())
 }
 
-async fn build(case: &Case) -> anyhow::Result<Lab> {
+async fn build(case: &Case, kubeconfig: Option<&Path>) -> anyhow::Result<Lab> {
     let mut objects = Vec::new();
     for namespace in case.namespace_objects() {
         objects.push(serde_json::to_value(namespace)?);
@@ -90,6 +95,10 @@ async fn build(case: &Case) -> anyhow::Result<Lab> {
         .sidecars(Sidecars::All)
         .sidecar_args(["--on-block", "drop"])
         .forwarding(Forwarding::Routed);
+    let builder = match kubeconfig {
+        Some(path) => builder.api(Api::Kubeconfig(path.to_owned())),
+        None => builder,
+    };
     builder.start().await
 }
 

@@ -11,6 +11,7 @@ mod evaluate;
 mod live;
 mod report;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -25,6 +26,13 @@ pub(crate) struct Args {
     /// With real pods and real connections, in a cluster in a box.
     #[arg(long)]
     pub(crate) lab: bool,
+    /// Keep the lab's objects in a real API server: the current context of this file. Namespaces and
+    /// pods of the cases are made there and removed again.
+    #[arg(long, requires = "lab", value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Only every N-th case of a file.
+    #[arg(long, default_value = "1", value_name = "N")]
+    pub(crate) every: NonZeroUsize,
     /// How to print the result.
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Output,
@@ -45,9 +53,10 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut outcomes = Vec::with_capacity(args.files.len());
     for file in &args.files {
         let cases = case::read(file)?;
+        let cases: Vec<case::Case> = cases.into_iter().step_by(args.every.get()).collect();
         let mut outcome = Outcome::new(file.display().to_string());
         if args.lab {
-            live::run(&cases, &mut outcome).await?;
+            live::run(&cases, args.kubeconfig.as_deref(), &mut outcome).await?;
         } else {
             for case in &cases {
                 evaluate::case(case, &mut outcome);

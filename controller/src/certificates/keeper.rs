@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 
-use super::kept::Kept;
+use super::kept::{Before, Kept};
 use super::make;
 use super::secret;
 
@@ -26,6 +26,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// For how long a new authority stands in the caBundle before a certificate of it is served: API
 /// servers see changes of webhook configurations through a watch, within a second or so.
 const TRUST_TAKES: Duration = Duration::from_secs(10);
+
+/// The last line of a certificate as PEM (RFC 7468).
+const END_OF_CERTIFICATE: &str = "-----END CERTIFICATE-----";
+/// Authorities that are carried over when the Secret was emptied: the newest stand first, and the one
+/// that is served is among the first two.
+const MOST_BEFORE: usize = 3;
 
 /// Where the certificate is kept, and for whom.
 #[derive(Clone)]
@@ -72,12 +78,15 @@ impl Keeper {
             Some(kept) if !kept.is_due(&self.names, now) => {
                 return self.trust(&kept.bundle()).await;
             }
-            before => before,
+            Some(kept) => Some(kept.as_before()),
+            // Someone emptied the Secret: replicas go on serving what was in it.
+            None => self.trusted(now).await?,
         };
         let made = make::make(&self.names, now, make::LIFETIME)?;
-        let kept = Kept::new(made, &self.names, now, before.as_ref());
+        let replaces = before.is_some();
+        let kept = Kept::new(made, &self.names, now, before);
         self.trust(&kept.bundle()).await?;
-        if before.is_some() {
+        if replaces {
             tokio::time::sleep(trust_takes).await;
         }
         self.write(&secrets, existing, &kept).await?;
@@ -110,14 +119,41 @@ impl Keeper {
         Ok(())
     }
 
+    /// What the API server trusts now, as far as the configuration tells; `None` when it trusts
+    /// nobody yet. How long it lasts does not stand there: no longer than a certificate made now.
+    async fn trusted(&self, now: Timestamp) -> anyhow::Result<Option<Before>> {
+        let configuration = self.configuration().await?;
+        let webhooks = configuration.webhooks.unwrap_or_default();
+        let mut bundles = webhooks
+            .into_iter()
+            .filter_map(|webhook| webhook.client_config.ca_bundle);
+        let bundle = bundles
+            .next()
+            .and_then(|bundle| String::from_utf8(bundle.0).ok());
+        let authority: String = bundle
+            .iter()
+            .flat_map(|bundle| bundle.split_inclusive(END_OF_CERTIFICATE))
+            .filter(|block| block.contains(END_OF_CERTIFICATE))
+            .take(MOST_BEFORE)
+            .collect();
+        Ok((!authority.is_empty()).then(|| Before {
+            authority: authority + "\n",
+            not_after: now.saturating_add(make::LIFETIME).unwrap_or(now),
+        }))
+    }
+
+    async fn configuration(&self) -> anyhow::Result<MutatingWebhookConfiguration> {
+        let api: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
+        let name = &self.configuration;
+        let configuration = api.get(name).await;
+        configuration.with_context(|| format!("reading MutatingWebhookConfiguration {name}"))
+    }
+
     /// Has every webhook of the configuration trust this bundle, if it does not yet.
     async fn trust(&self, bundle: &str) -> anyhow::Result<()> {
         let api: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
         let name = &self.configuration;
-        let configuration = api
-            .get(name)
-            .await
-            .with_context(|| format!("reading MutatingWebhookConfiguration {name}"))?;
+        let configuration = self.configuration().await?;
         let bundle = ByteString(bundle.as_bytes().to_vec());
         let Some(patch) = trusting(&configuration, &bundle) else {
             return Ok(());

@@ -39,11 +39,20 @@ struct Notes {
     previous_not_after: Option<Timestamp>,
 }
 
+/// What must be trusted for a while longer: replicas may still serve it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Before {
+    /// One authority or several, as PEM.
+    pub authority: String,
+    /// Until when.
+    pub not_after: Timestamp,
+}
+
 impl Kept {
     /// What is kept of a certificate that was just made, and of the one before it.
     #[must_use]
-    pub fn new(made: Made, names: &[String], now: Timestamp, before: Option<&Kept>) -> Self {
-        let before = before.filter(|before| before.notes.not_after > now);
+    pub fn new(made: Made, names: &[String], now: Timestamp, before: Option<Before>) -> Self {
+        let before = before.filter(|before| before.not_after > now);
         Self {
             certificate: made.certificate,
             key: made.key,
@@ -52,9 +61,18 @@ impl Kept {
                 made_at: now,
                 not_after: made.not_after,
                 authority: made.authority,
-                previous_authority: before.map(|before| before.notes.authority.clone()),
-                previous_not_after: before.map(|before| before.notes.not_after),
+                previous_not_after: before.as_ref().map(|before| before.not_after),
+                previous_authority: before.map(|before| before.authority),
             },
+        }
+    }
+
+    /// This one, when another follows it.
+    #[must_use]
+    pub fn as_before(&self) -> Before {
+        Before {
+            authority: self.notes.authority.clone(),
+            not_after: self.notes.not_after,
         }
     }
 
@@ -122,7 +140,7 @@ mod tests {
 
     fn kept(now: Timestamp, before: Option<&Kept>) -> Kept {
         let made = make(&names(), now, LIFETIME).unwrap();
-        Kept::new(made, &names(), now, before)
+        Kept::new(made, &names(), now, before.map(Kept::as_before))
     }
 
     #[test]

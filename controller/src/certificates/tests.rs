@@ -138,6 +138,32 @@ async fn both_authorities_are_trusted_before_the_new_certificate_is_there() {
 }
 
 #[tokio::test]
+async fn what_is_served_stays_trusted_when_someone_empties_the_secret() {
+    let api = installed();
+    let keeper = keeper(&api);
+    keeper.round(Duration::ZERO).await.unwrap();
+    let mut served = kept(&api).unwrap();
+    // The second time it dies before it writes, and the third round finds what it left.
+    for (number, dies) in [(1, false), (2, true), (3, false)] {
+        let mut secret = api.get(SECRET).unwrap();
+        secret.as_object_mut().unwrap().remove("data");
+        api.put(SECRET, secret);
+        let patience = Duration::from_secs(if dies { 3600 } else { 0 });
+        let round = tokio::time::timeout(Duration::from_millis(200), keeper.round(patience)).await;
+        assert_eq!(round.is_err(), dies, "{number}: {round:?}");
+        let authority = served.as_before().authority;
+        for bundle in bundles(&api) {
+            assert!(bundle.contains(&authority), "{number}: {bundle}");
+            assert!(
+                bundle.matches("BEGIN CERTIFICATE").count() <= 4,
+                "{number}: {bundle}"
+            );
+        }
+        served = kept(&api).unwrap_or(served);
+    }
+}
+
+#[tokio::test]
 async fn a_crash_between_trust_and_secret_is_repaired() {
     let api = installed();
     let old = put_aged(&api, 61);

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use http::Uri;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 
 /// The kubeconfig's current context alone, and the address its server listens at.
 #[derive(Debug, Clone)]
@@ -76,6 +76,15 @@ impl Access {
                     cluster.tls_server_name = Some(host.clone());
                 }
             }
+        }
+        other
+    }
+
+    /// The same server for somebody else.
+    pub(crate) fn as_user(&self, auth: &AuthInfo) -> Self {
+        let mut other = self.clone();
+        for user in &mut other.kubeconfig.auth_infos {
+            user.auth_info = Some(auth.clone());
         }
         other
     }

@@ -1,5 +1,7 @@
 //! Manifests' objects created, applied and deleted through the API, as kubectl does it.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use futures::{StreamExt as _, TryStreamExt as _};
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
@@ -12,22 +14,30 @@ use serde_json::{Value, json};
 const MANAGER: &str = "sidewall-lab";
 /// Requests under way at once.
 const AT_ONCE: usize = 16;
+/// Between two looks whether something is gone.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// The label that every namespace carries with its own name (KEP-2161).
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 /// Creates objects: namespaces first, then the rest. One that is there already is applied over it.
-pub(crate) async fn create(client: &Client, objects: &[Value]) -> Result<()> {
+/// Those that were not there are returned, in this order.
+pub(crate) async fn create(client: &Client, objects: &[Value]) -> Result<Vec<Value>> {
     let (namespaces, others): (Vec<_>, Vec<_>) = with_namespaces(objects)
         .into_iter()
         .partition(|object| object["kind"] == "Namespace");
+    let mut made = Vec::new();
     for group in [namespaces, others] {
-        futures::stream::iter(group)
-            .map(|object| async move { create_one(client, object).await })
+        let created: Vec<Option<Value>> = futures::stream::iter(group)
+            .map(|object| async move {
+                let is_new = create_one(client, object.clone()).await?;
+                anyhow::Ok(is_new.then_some(object))
+            })
             .buffer_unordered(AT_ONCE)
-            .try_collect::<()>()
+            .try_collect()
             .await?;
+        made.extend(created.into_iter().flatten());
     }
-    Ok(())
+    Ok(made)
 }
 
 /// Applies objects on the server's side, one after the other.
@@ -51,21 +61,37 @@ pub(crate) async fn delete(client: &Client, objects: &[Value]) -> Result<()> {
     Ok(())
 }
 
-async fn create_one(client: &Client, object: Value) -> Result<()> {
+/// Waits until none of these objects is there any more.
+pub(crate) async fn gone(client: &Client, objects: &[Value]) -> Result<()> {
+    for object in objects {
+        let target = Target::of(client, object.clone()).await?;
+        let name = target.object.name_any();
+        let found = || async { target.api.get_opt(&name).await };
+        while found()
+            .await
+            .with_context(|| target.title.clone())?
+            .is_some()
+        {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+    Ok(())
+}
+
+/// Whether it was not there before.
+async fn create_one(client: &Client, object: Value) -> Result<bool> {
     let target = Target::of(client, object.clone()).await?;
-    match target
-        .api
-        .create(&PostParams::default(), &target.object)
-        .await
-    {
-        Ok(_) => {}
+    let params = PostParams::default();
+    let is_new = match target.api.create(&params, &target.object).await {
+        Ok(_) => true,
         Err(kube::Error::Api(status)) if status.code == 409 => {
             apply_one(client, object.clone()).await?;
+            false
         }
         Err(error) => {
             return Err(error).with_context(|| format!("cannot create {}", target.title));
         }
-    }
+    };
     // A status is not taken at creation. A pod's is the lab's to write.
     let status = &object["status"];
     if status.is_object() && object["kind"] != "Pod" {
@@ -75,7 +101,7 @@ async fn create_one(client: &Client, object: Value) -> Result<()> {
         let written = target.api.patch_status(&name, &params, &patch).await;
         written.with_context(|| format!("cannot write the status of {}", target.title))?;
     }
-    Ok(())
+    Ok(is_new)
 }
 
 async fn apply_one(client: &Client, object: Value) -> Result<()> {

@@ -12,14 +12,21 @@ use serde_json::{Value, json};
 use super::tls::{Identity, SERVER_NAME};
 
 /// How the client shows who it is.
-pub(crate) enum Credential<'a> {
+pub enum Credential<'a> {
+    /// By a client certificate.
     Certificate(&'a Identity),
+    /// By a bearer token.
     Token(&'a str),
+    /// Not at all.
     None,
 }
 
-/// Writes the file, readable by its owner only. JSON, which is YAML.
-pub(crate) fn write(
+/// Writes the file, readable by its owner only. JSON, which is YAML. With an authority, the server
+/// must show a certificate for [`SERVER_NAME`], whatever its address.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write(
     path: &Path,
     server: &str,
     ca_pem: Option<&str>,

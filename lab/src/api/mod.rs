@@ -18,7 +18,7 @@ mod encode;
 mod errors;
 mod faults;
 mod kinds;
-mod kubeconfig;
+pub mod kubeconfig;
 mod openapi;
 mod patch;
 mod protobuf;
@@ -29,7 +29,7 @@ mod selector;
 mod serve;
 mod store;
 mod table;
-mod tls;
+pub mod tls;
 mod validate;
 
 use std::net::{SocketAddr, TcpListener};

@@ -1,5 +1,6 @@
 //! A certificate authority for one server: it signs the server's own certificate and those of the
 //! clients that a kubeconfig is written for. Keys live in memory and in those kubeconfigs only.
+//! The embedded server uses it, and so do tests that start a real one.
 
 use std::sync::Arc;
 
@@ -13,24 +14,32 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 
 /// The name that the server's certificate always carries, whatever address it is reached by.
-pub(crate) const SERVER_NAME: &str = "kubernetes.default.svc";
+pub const SERVER_NAME: &str = "kubernetes.default.svc";
 
 /// The authority.
-pub(crate) struct Authority {
+pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: rcgen::Certificate,
 }
 
 /// A certificate with its key.
-pub(crate) struct Identity {
+pub struct Identity {
+    /// The certificate, as DER.
     pub certificate: CertificateDer<'static>,
+    /// The certificate, as PEM.
     pub certificate_pem: String,
+    /// Its key, as DER.
     pub key: PrivateKeyDer<'static>,
+    /// Its key, as PEM.
     pub key_pem: String,
 }
 
 impl Authority {
-    pub(crate) fn new() -> Result<Authority> {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// When no key can be made.
+    pub fn new() -> Result<Authority> {
         let mut params = CertificateParams::new(Vec::new())?;
         params
             .distinguished_name
@@ -48,12 +57,17 @@ impl Authority {
         })
     }
 
-    pub(crate) fn pem(&self) -> String {
+    /// Its certificate, as PEM.
+    #[must_use]
+    pub fn pem(&self) -> String {
         self.certificate.pem()
     }
 
-    /// A certificate for a server at these names and addresses.
-    fn server(&self, names: &[String]) -> Result<Identity> {
+    /// A certificate for a server at these names and addresses, beside its usual ones.
+    ///
+    /// # Errors
+    /// When a name cannot stand in a certificate.
+    pub fn server(&self, names: &[String]) -> Result<Identity> {
         let mut all = vec![
             SERVER_NAME.to_owned(),
             "kubernetes".to_owned(),
@@ -77,7 +91,10 @@ impl Authority {
     }
 
     /// A client certificate; the subject says who it is, as a real cluster's does.
-    pub(crate) fn client(&self, user: &str, groups: &[String]) -> Result<Identity> {
+    ///
+    /// # Errors
+    /// When a name cannot stand in a certificate.
+    pub fn client(&self, user: &str, groups: &[String]) -> Result<Identity> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.distinguished_name.push(DnType::CommonName, user);
         if let Some(group) = groups.first() {

@@ -2,6 +2,7 @@
 //! translations ([`services`]). Level-triggered: after every change they look at everything and bring
 //! the machine to what the objects say, so a missed event cannot stay missed.
 
+mod injected;
 pub(crate) mod pods;
 pub(crate) mod services;
 mod status;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use kube::Client;
 use tokio::sync::{Semaphore, watch};
 
+use crate::access::kubeconfig::Access;
 use crate::cluster::Cluster;
 use crate::flows::Flows;
 use crate::machine::claim::Claim;
@@ -36,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) sidecar_binary: Option<PathBuf>,
     /// The kubeconfig that works inside of pods.
     pub(crate) pod_kubeconfig: PathBuf,
+    /// The same, to be written for others.
+    pub(crate) pod_access: Access,
     /// Names of the nodes with their addresses; the first one runs what names none.
     pub(crate) nodes: Vec<(String, Vec<IpAddr>)>,
     /// What manifests said of a pod's status, by `namespace/name`.

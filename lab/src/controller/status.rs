@@ -59,6 +59,12 @@ fn status(
     let ready = if runs { "True" } else { "False" };
     let condition = |kind: &str, value: &str| json!({"type": kind, "status": value, "lastProbeTime": null, "lastTransitionTime": now});
     let hosts = shared.node_addresses(node);
+    // A real API server has computed it from the requests, and does not let it change.
+    let qos = object
+        .status
+        .as_ref()
+        .and_then(|status| status.qos_class.as_deref());
+    let qos = qos.unwrap_or("BestEffort");
     let ips = |addresses: &[IpAddr]| -> Vec<Value> {
         addresses.iter().map(|ip| json!({"ip": ip})).collect()
     };
@@ -91,7 +97,7 @@ fn status(
         "hostIP": hosts.first(),
         "hostIPs": ips(hosts),
         "startTime": now,
-        "qosClass": "BestEffort",
+        "qosClass": qos,
         "conditions": [
             condition("PodScheduled", "True"),
             condition("Initialized", "True"),

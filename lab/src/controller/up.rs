@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use sidewall::net::Protocol;
 
 use super::pods::full_name;
-use super::{Shared, status};
+use super::{Shared, injected, status};
+use crate::access::accounts;
 use crate::network::Place;
 use crate::options::Sidecars;
 use crate::pod::{Parts, Pod};
@@ -47,7 +48,7 @@ pub(super) async fn bring_up(shared: &Arc<Shared>, object: &PodObject) -> Result
     status::has_network(shared, object, &node, &pod).await?;
     let started = async {
         if wants_sidecar(shared, object) && !pod.is_on_node() {
-            start_sidecar(shared, &pod, &node).await?;
+            start_sidecar(shared, object, &pod, &node).await?;
         }
         start_servers(object, &pod).await?;
         status::running(shared, object, &node, &pod).await
@@ -144,8 +145,12 @@ async fn network(
     }))
 }
 
-/// The injector's part: what the pod says counts before what its namespace says.
+/// The injector's part, where it has not been done: what the pod says counts before what its
+/// namespace says.
 fn wants_sidecar(shared: &Shared, object: &PodObject) -> bool {
+    if injected::container(object).is_some() {
+        return shared.options.sidecars != Sidecars::None;
+    }
     let own = object
         .annotations()
         .get(INJECT)
@@ -167,15 +172,15 @@ fn wants_sidecar(shared: &Shared, object: &PodObject) -> bool {
     }
 }
 
-async fn start_sidecar(shared: &Shared, pod: &Pod, node: &str) -> Result<()> {
+async fn start_sidecar(shared: &Shared, object: &PodObject, pod: &Pod, node: &str) -> Result<()> {
     let binary = shared.sidecar_binary.clone();
     let host = pod.host();
     let sidecar = Sidecar::new(Recipe {
         pod: host.name,
         namespace: host.namespace,
         binary: binary.context("no sidecar binary was looked for")?,
-        args: arguments(shared),
-        env: environment(shared, pod, node),
+        args: arguments(shared, object),
+        env: environment(shared, object, pod, node).await?,
         claim: Arc::clone(&shared.claim),
         flows: shared.flows.clone(),
     });
@@ -184,31 +189,51 @@ async fn start_sidecar(shared: &Shared, pod: &Pod, node: &str) -> Result<()> {
     sidecar.wait_ready(SIDECAR_PATIENCE).await
 }
 
-fn arguments(shared: &Shared) -> Vec<OsString> {
-    let fixed = ["--flow-log", "json", "--admin-addr", "127.0.0.1:4391"];
-    let fixed = fixed.into_iter().map(OsString::from);
-    fixed.chain(shared.options.sidecar_args.clone()).collect()
+/// What the injected container says, or else what the lab's sidecars get; and the caller's.
+fn arguments(shared: &Shared, object: &PodObject) -> Vec<OsString> {
+    let own = match injected::container(object) {
+        Some(container) => injected::arguments(container),
+        None => ["--flow-log", "json", "--admin-addr", "127.0.0.1:4391"]
+            .map(OsString::from)
+            .to_vec(),
+    };
+    let added = shared.options.sidecar_args.iter().cloned();
+    own.into_iter().chain(added).collect()
 }
 
 /// The whole environment: what the injector sets, what the lab's caller adds, and what any process
-/// needs.
-fn environment(shared: &Shared, pod: &Pod, node: &str) -> Vec<(OsString, OsString)> {
+/// needs. The kubeconfig stands for the token that a kubelet would mount.
+async fn environment(
+    shared: &Shared,
+    object: &PodObject,
+    pod: &Pod,
+    node: &str,
+) -> Result<Vec<(OsString, OsString)>> {
     let (namespace, name) = pod.name().split_once('/').unwrap_or_default();
-    let own: [(&str, OsString); 4] = [
-        ("POD_NAMESPACE", namespace.into()),
-        ("POD_NAME", name.into()),
-        ("NODE_NAME", node.into()),
-        ("KUBECONFIG", shared.pod_kubeconfig.clone().into()),
-    ];
+    let mut all: Vec<(OsString, OsString)> = match injected::container(object) {
+        Some(container) => injected::environment(container, object, node)?,
+        None => [
+            ("POD_NAMESPACE", namespace),
+            ("POD_NAME", name),
+            ("NODE_NAME", node),
+        ]
+        .map(|(name, value)| (name.into(), value.into()))
+        .to_vec(),
+    };
+    let kubeconfig = if shared.options.own_accounts && !shared.embedded {
+        let folder = shared.claim.folder();
+        accounts::kubeconfig(&shared.client, &shared.pod_access, object, folder).await?
+    } else {
+        shared.pod_kubeconfig.clone()
+    };
+    all.push(("KUBECONFIG".into(), kubeconfig.into()));
     let passed = ["PATH", "RUST_BACKTRACE", "RUST_LOG", "LLVM_PROFILE_FILE"];
     let passed = passed
         .iter()
-        .filter_map(|name| Some((*name, std::env::var_os(name)?)));
-    own.into_iter()
-        .chain(passed)
-        .map(|(name, value)| (name.into(), value))
-        .chain(shared.options.sidecar_env.clone())
-        .collect()
+        .filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)));
+    all.extend(passed);
+    all.extend(shared.options.sidecar_env.clone());
+    Ok(all)
 }
 
 async fn start_servers(object: &PodObject, pod: &Pod) -> Result<()> {
@@ -222,13 +247,17 @@ async fn start_servers(object: &PodObject, pod: &Pod) -> Result<()> {
     Ok(())
 }
 
-/// Every containerPort, of native sidecars too.
+/// Every containerPort, of native sidecars too; but the injected one listens itself.
 fn ports(object: &PodObject) -> Vec<(Protocol, u16)> {
     let Some(spec) = &object.spec else {
         return Vec::new();
     };
     let init = spec.init_containers.iter().flatten();
-    let native = init.filter(|container| container.restart_policy.as_deref() == Some("Always"));
+    let own = injected::container(object).map(|container| container.name.as_str());
+    let native = init.filter(|container| {
+        container.restart_policy.as_deref() == Some("Always")
+            && Some(container.name.as_str()) != own
+    });
     let containers = spec.containers.iter().chain(native);
     let ports = containers.flat_map(|container| container.ports.iter().flatten());
     ports

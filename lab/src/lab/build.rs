@@ -18,6 +18,7 @@ use crate::controller::pods::{Pods, State};
 use crate::controller::{Given, Shared, pods, services};
 use crate::flows::Flows;
 use crate::machine::claim::Claim;
+use crate::manifests;
 use crate::network::{Network, Plan};
 use crate::options::{Builder, Forwarding, Sidecars};
 use crate::privileges;
@@ -65,8 +66,8 @@ pub(super) async fn build(mut options: Builder) -> Result<Lab> {
     let server = Server::start(&options.api, &claim, &network).await?;
     let client = server.access.client().await?;
 
-    let nodes = create_nodes(&client, nodes, network.plan()).await?;
-    objects::create(&client, &without_nodes(&options.objects)).await?;
+    let (nodes, mut made) = create_nodes(&client, nodes, network.plan()).await?;
+    made.extend(objects::create(&client, &without_nodes(&options.objects)).await?);
     let cluster = Arc::new(Cluster::watch(&client).await?);
     let patience = options.start_timeout;
     let shared = Arc::new(Shared {
@@ -79,6 +80,7 @@ pub(super) async fn build(mut options: Builder) -> Result<Lab> {
         options,
         sidecar_binary,
         pod_kubeconfig: server.pod_kubeconfig.clone(),
+        pod_access: server.pod_access.clone(),
         nodes,
         given,
         pods: watch::Sender::new(Pods::new()),
@@ -92,6 +94,7 @@ pub(super) async fn build(mut options: Builder) -> Result<Lab> {
         shared,
         controllers,
         server,
+        made,
         outside: std::sync::Mutex::default(),
     };
     timeout(patience, all_up(&lab.shared)).await.map_err(|_| {
@@ -142,10 +145,9 @@ fn waiting(shared: &Shared) -> String {
 fn given(objects: &[Value]) -> Result<HashMap<String, Given>> {
     let mut all = HashMap::new();
     for object in objects.iter().filter(|object| object["kind"] == "Pod") {
-        let metadata = &object["metadata"];
-        let namespace = metadata["namespace"].as_str().unwrap_or("default");
-        let name = metadata["name"].as_str().context("a pod without a name")?;
-        let name = format!("{namespace}/{name}");
+        let named = object["metadata"]["name"].is_string();
+        ensure!(named, "a pod without a name");
+        let name = manifests::full_name(object);
         let status = &object["status"];
         let several = status["podIPs"].as_array().into_iter().flatten();
         let mut texts: Vec<&Value> = several.map(|ip| &ip["ip"]).collect();
@@ -194,12 +196,13 @@ fn without_nodes(objects: &[Value]) -> Vec<Value> {
     others.cloned().collect()
 }
 
-/// Creates the Node objects: those of the manifests, or one.
+/// Creates the Node objects: those of the manifests, or one. Their names and addresses, and those
+/// that were not there before.
 async fn create_nodes(
     client: &kube::Client,
     mut nodes: Vec<(String, Vec<IpAddr>)>,
     plan: &Plan,
-) -> Result<Vec<(String, Vec<IpAddr>)>> {
+) -> Result<(Vec<(String, Vec<IpAddr>)>, Vec<Value>)> {
     if nodes.is_empty() {
         nodes.push((NODE.to_owned(), Vec::new()));
     }
@@ -207,8 +210,8 @@ async fn create_nodes(
         nodes[0].1.clone_from(&plan.node);
     }
     let objects: Vec<Value> = nodes.iter().map(|(name, ips)| node(name, ips)).collect();
-    objects::create(client, &objects).await?;
-    Ok(nodes)
+    let made = objects::create(client, &objects).await?;
+    Ok((nodes, made))
 }
 
 fn node(name: &str, addresses: &[IpAddr]) -> Value {

@@ -23,11 +23,16 @@ use crate::manifests;
 use crate::options::Builder;
 use crate::pod::Pod;
 
+/// How long objects may take to go: a pod takes milliseconds, a namespace of a busy cluster seconds.
+const GOING: Duration = Duration::from_secs(30);
+
 /// A running cluster in a box. Everything it made goes away with [`Lab::stop`], or when it is dropped.
 pub struct Lab {
     shared: Arc<Shared>,
     controllers: JoinSet<()>,
     server: server::Server,
+    /// What was created at start, in this order.
+    made: Vec<serde_json::Value>,
     outside: std::sync::Mutex<Vec<Pod>>,
 }
 
@@ -185,11 +190,13 @@ impl Lab {
         self.pod(place)?.capture(point).await
     }
 
-    /// Ends everything and removes it.
+    /// Ends everything and removes it; from a real API server, the objects it was started with.
     ///
     /// # Errors
-    /// When a sidecar could not be ended; everything else is gone all the same.
+    /// When a sidecar could not be ended, or an object not deleted; everything else is gone all the
+    /// same.
     pub async fn stop(mut self) -> Result<()> {
+        let deleted = self.delete_made().await;
         self.controllers.shutdown().await;
         let ends = self.pods().into_iter().filter_map(|pod| pod.sidecar());
         let ends = ends.filter(|sidecar| sidecar.pid().is_some());
@@ -202,7 +209,29 @@ impl Lab {
             server.shutdown().await;
         }
         drop(self);
-        ended.into_iter().collect()
+        ended.into_iter().collect::<Result<()>>()?;
+        deleted
+    }
+
+    /// Deletes what was created at start, the last first: pods wait for this lab, their kubelet, to
+    /// say that they are gone, and a namespace for everything in it. An embedded server goes away
+    /// with all it has.
+    async fn delete_made(&mut self) -> Result<()> {
+        if self.shared.embedded {
+            return Ok(());
+        }
+        let made = std::mem::take(&mut self.made);
+        let (namespaces, others): (Vec<_>, Vec<_>) = made
+            .into_iter()
+            .rev()
+            .partition(|object| object["kind"] == "Namespace");
+        let client = &self.shared.client;
+        for objects in [others, namespaces] {
+            objects::delete(client, &objects).await?;
+            let gone = tokio::time::timeout(GOING, objects::gone(client, &objects)).await;
+            gone.map_err(|_| anyhow!("objects are still there after {GOING:?}"))??;
+        }
+        Ok(())
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Server {
     pub(super) kubeconfig: PathBuf,
     /// A kubeconfig for inside of pods.
     pub(super) pod_kubeconfig: PathBuf,
+    /// What stands in it.
+    pub(super) pod_access: Access,
     /// The embedded server.
     pub(super) embedded: Option<ApiServer>,
     _relay: Relay,
@@ -57,6 +59,7 @@ impl Server {
         Ok(Self {
             access,
             kubeconfig,
+            pod_access: Access::read(&pod_kubeconfig)?,
             pod_kubeconfig,
             embedded,
             _relay: relay,

@@ -1,0 +1,42 @@
+//! `sidewall conformance --lab` with the cluster's objects in a real API server.
+
+use std::path::Path;
+
+use anyhow::Result;
+use sidewall_integration::{can_run_lab, tool};
+use tokio::process::Command;
+
+use super::Cluster;
+
+/// The truth tables of Kubernetes' own end-to-end suite, read where they lie beside a checkout.
+const CASES: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../shared/conformance/upstream_e2e.json.gz"
+);
+/// Which of the cases: every one where this is `all`, otherwise every eighth.
+const SCOPE: &str = "SIDEWALL_CONFORMANCE";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_upstream_suite_holds_with_a_real_api_server() -> Result<()> {
+    if !can_run_lab("conformance with a real API server") {
+        return Ok(());
+    }
+    if !Path::new(CASES).is_file() {
+        eprintln!("SKIPPED conformance: there is no {CASES}");
+        return Ok(());
+    }
+    let Some(cluster) = Cluster::start().await? else {
+        return Ok(());
+    };
+    let every = match std::env::var(SCOPE).as_deref() {
+        Ok("all") => "1",
+        _ => "8",
+    };
+    let mut command = Command::new(sidewall_lab::program("sidewall")?);
+    command
+        .args(["conformance", "--lab", "--every", every, "--kubeconfig"])
+        .arg(cluster.server.kubeconfig())
+        .arg(CASES);
+    println!("{}", tool::run(command, "").await?);
+    Ok(())
+}
