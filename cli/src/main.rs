@@ -3,14 +3,19 @@
 #![forbid(unsafe_code)]
 
 mod conformance;
+mod connections;
 mod demo;
+mod diff;
 #[allow(
     dead_code,
     unused_imports,
     reason = "the commands that use it come one by one"
 )]
 mod ends;
+mod graph;
 mod inject;
+mod list;
+mod matrix;
 #[allow(
     dead_code,
     unused_imports,
@@ -49,6 +54,10 @@ enum Command {
     Demo(demo::Args),
     /// Hold the policy engine against recorded cases of public suites.
     Conformance(conformance::Args),
+    List(list::Args),
+    Matrix(matrix::Args),
+    Graph(graph::Args),
+    Diff(diff::Args),
     /// Puts the sidecar into the pods of manifests: YAML out, a report on stderr.
     Inject(inject::Args),
     /// Takes the sidecar out of manifests again.
@@ -61,7 +70,12 @@ impl Command {
         match self {
             Self::Demo(_) => true,
             Self::Conformance(args) => args.lab,
-            Self::Inject(_) | Self::Uninject(_) => false,
+            Self::List(_)
+            | Self::Matrix(_)
+            | Self::Graph(_)
+            | Self::Diff(_)
+            | Self::Inject(_)
+            | Self::Uninject(_) => false,
         }
     }
 }
@@ -90,6 +104,10 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Demo(args) => demo::run(args).await,
             Command::Conformance(args) => conformance::run(&args).await,
+            Command::List(args) => list::run(&args).await,
+            Command::Matrix(args) => matrix::run(&args).await,
+            Command::Graph(args) => graph::run(&args).await,
+            Command::Diff(args) => diff::run(&args).await,
             Command::Inject(args) => inject::run(&args),
             Command::Uninject(args) => inject::run_uninject(&args),
         }

@@ -18,6 +18,8 @@ use serde::Deserialize;
 use sidewall::net::Protocol;
 use sidewall::policy::allow_list::ObjectRef;
 
+use super::connections::Expected;
+
 /// A cluster, its policies, and what may then reach what. Keys that only tell where a case comes from
 /// are not kept.
 #[derive(Debug, Clone, Deserialize)]
@@ -44,6 +46,23 @@ pub(crate) struct Case {
     /// whatever the suite expects. The value says why, or is just `true`.
     #[serde(default, deserialize_with = "is_given")]
     pub(crate) api_invalid: bool,
+    /// All connections between workloads and addresses, as the suite publishes them.
+    #[serde(default)]
+    pub(crate) expected_connections: Option<Vec<Expected>>,
+    /// What was left out of the case and why, in words.
+    #[serde(default)]
+    notes: Notes,
+}
+
+/// Some suites have one note, some several.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(from = "serde_json::Value")]
+struct Notes(String);
+
+impl From<serde_json::Value> for Notes {
+    fn from(value: serde_json::Value) -> Self {
+        Self(value.to_string())
+    }
 }
 
 /// A namespace.
@@ -148,6 +167,25 @@ impl Case {
             }),
             Endpoint::Address(address) => self.nodes.iter().any(|node| node.ips.contains(address)),
         }
+    }
+
+    /// Whether the case says that it cannot tell a workload's pods apart.
+    pub(crate) fn leaves_out(&self, label: &str) -> bool {
+        let Notes(notes) = &self.notes;
+        let list = notes.split_once("no probes for ").map(|(_, list)| list);
+        let list = list
+            .and_then(|list| list.split_once(" ("))
+            .map(|(list, _)| list);
+        list.is_some_and(|list| list.split(", ").any(|left_out| left_out == label))
+    }
+
+    /// The pods that do not share their node's network.
+    pub(crate) fn own_network_pods(&self) -> impl Iterator<Item = ObjectRef> + '_ {
+        let own = self.pods.iter().filter(|pod| !pod.host_network);
+        own.map(|pod| ObjectRef {
+            namespace: pod.namespace.clone(),
+            name: pod.name.clone(),
+        })
     }
 
     /// The namespaces as objects.

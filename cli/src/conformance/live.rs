@@ -138,7 +138,7 @@ async fn play(lab: &Lab, case: &Case, outcome: &mut Outcome) -> anyhow::Result<(
                     "{} → {} {} {}",
                     probe.from, probe.to, probe.protocol, probe.port
                 ),
-                expected: probe.expect,
+                expected: probe.expect.to_string(),
                 got: format!("{got} ({how}{})", plan.logged(lab)),
             });
         }

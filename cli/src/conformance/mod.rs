@@ -3,10 +3,11 @@
 //!
 //! A case goes the way that every policy goes: objects → index → allow list → look-up; and the
 //! explanation must say the same. With `--lab` the cases are made of real pods and real connections.
-//! [`case`] is the file format, [`evaluate`] the comparison, [`live`] the same in the lab, [`report`]
+//! [`case`] is the file format, [`evaluate`] the comparison, [`connections`] that of whole lists, [`live`] the same in the lab, [`report`]
 //! what is printed.
 
 pub(crate) mod case;
+mod connections;
 mod evaluate;
 mod live;
 mod report;

@@ -37,12 +37,19 @@ pub(super) fn table(outcomes: &[Outcome], lab: bool) {
         total.probes += outcome.probes;
         total.agree += outcome.agree;
         total.skipped += outcome.skipped;
+        total.pairs += outcome.pairs;
         disagree += outcome.disagreements.len();
     }
     if outcomes.len() > 1 {
         table.add_row(row(&total, disagree));
     }
     ui::line(table);
+    if total.pairs > 0 {
+        let pairs = total.pairs;
+        ui::line(format!(
+            "Lists of all connections: {pairs} pairs of ends compared."
+        ));
+    }
     if total.skipped > 0 {
         let what = if lab {
             "probes that this lab cannot make, or that never leave their pod"

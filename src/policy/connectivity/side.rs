@@ -44,7 +44,8 @@ pub struct Side {
 impl WorkloadRef {
     pub(super) fn of(pod: &Pod) -> Self {
         let ObjectRef { namespace, name } = pod.id.clone();
-        match &pod.workload {
+        // A static pod belongs to its node, which makes many that have nothing in common.
+        match pod.workload.as_ref().filter(|made| made.kind != "Node") {
             Some(workload) => Self {
                 namespace,
                 name: workload.name.clone(),
