@@ -11,6 +11,7 @@
 
 pub mod engine;
 pub mod flow;
+pub mod lint;
 pub mod manifest;
 pub mod net;
 pub mod packet;

@@ -23,7 +23,7 @@ use serde_json::Value;
 
 pub use self::complete::{Completed, complete};
 pub use self::kinds::Body;
-pub use self::tree::Lines;
+pub use self::tree::{Lines, Located, parse_document};
 pub use self::workload::WorkloadManifest;
 use crate::policy::allow_list::ObjectRef;
 use crate::policy::cluster::Kind;

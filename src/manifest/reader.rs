@@ -18,7 +18,7 @@ pub(super) fn read(file: &str, documents: &[(u64, &str)]) -> Manifests {
     };
     for &(first_line, part) in documents {
         reader.document += 1;
-        match tree::parse(part, first_line) {
+        match tree::parse_document(part, first_line) {
             Ok(Some(root)) => reader.object(&root, "", None),
             Ok(None) => {}
             Err((line, problem)) => {

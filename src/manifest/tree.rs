@@ -9,7 +9,8 @@ use serde_saphyr::Spanned;
 
 /// A value and the line on which it begins, from 1.
 #[derive(Debug, Clone)]
-pub(super) struct Located {
+pub struct Located {
+    /// The line.
     pub line: u64,
     node: Node,
 }
@@ -49,8 +50,9 @@ enum Node {
     Map(Vec<(String, u64, Located)>),
 }
 
-/// Parses one document; `None` if it says nothing. A mistake comes with its line.
-pub(super) fn parse(text: &str, first_line: u64) -> Result<Option<Located>, (u64, String)> {
+/// Parses one YAML (or JSON) document that begins on `first_line`; `None` if it says nothing. A mistake
+/// comes with its line.
+pub fn parse_document(text: &str, first_line: u64) -> Result<Option<Located>, (u64, String)> {
     let before = first_line.saturating_sub(1);
     match serde_saphyr::from_str::<Spanned<Raw>>(text) {
         Ok(root) => {
@@ -72,31 +74,54 @@ pub(super) fn parse(text: &str, first_line: u64) -> Result<Option<Located>, (u64
 }
 
 impl Located {
-    pub(super) fn is_map(&self) -> bool {
+    /// Whether it is an object.
+    #[must_use]
+    pub fn is_map(&self) -> bool {
         matches!(self.node, Node::Map(_))
     }
 
+    /// Whether it is a list.
+    #[must_use]
+    pub fn is_list(&self) -> bool {
+        matches!(self.node, Node::List(_))
+    }
+
+    /// The names of an object's fields, as they are written; none if it is no object.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        let fields = match &self.node {
+            Node::Map(fields) => fields.as_slice(),
+            Node::Leaf(_) | Node::List(_) => &[],
+        };
+        fields.iter().map(|(name, ..)| name.as_str())
+    }
+
     /// A field of an object.
-    pub(super) fn get(&self, name: &str) -> Option<&Self> {
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Self> {
         self.entry(name).map(|(_, value)| value)
     }
 
     /// The items of a list; none if it is no list.
-    pub(super) fn items(&self) -> &[Self] {
+    #[must_use]
+    pub fn items(&self) -> &[Self] {
         match &self.node {
             Node::List(items) => items,
             Node::Leaf(_) | Node::Map(_) => &[],
         }
     }
 
-    pub(super) fn text(&self) -> Option<&str> {
+    /// A string's text.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
         match &self.node {
             Node::Leaf(value) => value.as_str(),
             Node::List(_) | Node::Map(_) => None,
         }
     }
 
-    pub(super) fn to_value(&self) -> Value {
+    /// The value without its lines.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
         match &self.node {
             Node::Leaf(value) => value.clone(),
             Node::List(items) => Value::Array(items.iter().map(Self::to_value).collect()),
@@ -111,7 +136,8 @@ impl Located {
 
     /// The line of a field such as `spec.ingress[0].from`; of a field that is not there, the line of
     /// what should hold it.
-    pub(super) fn line_of(&self, path: &str) -> u64 {
+    #[must_use]
+    pub fn line_of(&self, path: &str) -> u64 {
         let (mut line, mut here) = (self.line, self);
         for segment in segments(path) {
             let next = match (&here.node, segment.parse::<usize>()) {

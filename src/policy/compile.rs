@@ -13,7 +13,7 @@ mod services;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use self::candidates::Candidates;
+pub(crate) use self::candidates::Candidates;
 use self::peer_sets::PeerSets;
 use super::allow_list::{
     AllowList, DirectionList, InvalidPolicy, ObjectRef, Peer, PortCriterion, PortRule,

@@ -23,6 +23,8 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::Value;
 
 pub use self::mistake::{Mistake, Problem};
+pub(crate) use self::peer::{NO_PEER, OUTSIDE_CIDR};
+pub(crate) use self::port::END_BEFORE_PORT;
 use self::reader::{Mistakes, Place};
 use super::allow_list::{ObjectRef, PeerCriterion, Selector};
 use crate::net::{Direction, Protocol};

@@ -11,7 +11,7 @@ use crate::policy::cluster::Cluster;
 use crate::policy::cluster::objects::Pod;
 
 /// The pods that selectors can match.
-pub(in crate::policy) struct Candidates<'a> {
+pub(crate) struct Candidates<'a> {
     cluster: &'a Cluster,
     /// By namespace and name.
     pods: Vec<&'a Pod>,
@@ -22,7 +22,7 @@ pub(in crate::policy) struct Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    pub(in crate::policy) fn new(cluster: &'a Cluster) -> Self {
+    pub(crate) fn new(cluster: &'a Cluster) -> Self {
         let pods: Vec<&Pod> = cluster.pods().filter(|pod| pod.is_peer()).collect();
         let mut by_label: HashMap<_, Vec<usize>, _> = HashMap::default();
         let mut by_port: HashMap<_, Vec<usize>, _> = HashMap::default();
@@ -51,12 +51,12 @@ impl<'a> Candidates<'a> {
     }
 
     /// All of them, by namespace and name.
-    pub(in crate::policy) fn pods(&self) -> &[&'a Pod] {
+    pub(crate) fn pods(&self) -> &[&'a Pod] {
         &self.pods
     }
 
     /// The pods that a peer entry means, by namespace and name.
-    pub(in crate::policy) fn matching(
+    pub(crate) fn matching(
         &self,
         namespaces: &NamespaceCriterion,
         pods: &Selector,
@@ -68,7 +68,7 @@ impl<'a> Candidates<'a> {
     }
 
     /// The same as positions in [`Self::pods`].
-    pub(in crate::policy) fn positions(
+    pub(crate) fn positions(
         &self,
         namespaces: &NamespaceCriterion,
         pods: &Selector,
@@ -88,7 +88,7 @@ impl<'a> Candidates<'a> {
     }
 
     /// The pods that have a port of this name, and its number in each.
-    pub(in crate::policy) fn with_port<'b>(
+    pub(crate) fn with_port<'b>(
         &'b self,
         protocol: Protocol,
         name: &'b str,

@@ -9,6 +9,11 @@ use super::reader::{Mistakes, Place};
 use super::selector;
 use crate::policy::allow_list::{NamespaceCriterion, PeerCriterion};
 
+/// What is wrong with an entry that says nothing.
+pub(crate) const NO_PEER: &str = "must specify a peer";
+/// What is wrong with an `except` that is no part of its block.
+pub(crate) const OUTSIDE_CIDR: &str = "must be a strict subset of `cidr`";
+
 /// A peer; `None` if it has a mistake.
 pub(super) fn read(
     place: &Place<'_>,
@@ -22,7 +27,7 @@ pub(super) fn read(
     let selects = namespaces.is_some() || pods.is_some();
     match (&block, selects) {
         (None, false) if place.value.is_object() => {
-            mistakes.add(&place.path, Problem::Required("must specify a peer"));
+            mistakes.add(&place.path, Problem::Required(NO_PEER));
         }
         (Some(_), true) => mistakes.add(
             &place.path,
@@ -68,8 +73,7 @@ fn read_block(place: &Place<'_>, mistakes: &mut Mistakes) -> Option<PeerCriterio
         if let Some(outer) = cidr
             && !(outer.contains(&inner) && outer.prefix_len() < inner.prefix_len())
         {
-            let why = "must be a strict subset of `cidr`";
-            mistakes.add(&item.path, Problem::invalid(item.value, why));
+            mistakes.add(&item.path, Problem::invalid(item.value, OUTSIDE_CIDR));
         }
         except.push(inner);
     }

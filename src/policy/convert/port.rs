@@ -7,6 +7,9 @@ use super::reader::{Mistakes, Place};
 use super::{PolicyPort, PolicyPortCriterion};
 use crate::net::Protocol;
 
+/// What is wrong with a range that ends before it begins.
+pub(crate) const END_BEFORE_PORT: &str = "must be greater than or equal to `port`";
+
 /// A port; `None` if it has a mistake.
 pub(super) fn read(place: &Place<'_>, mistakes: &mut Mistakes) -> Option<PolicyPort> {
     let object = place.object(&["protocol", "port", "endPort"], mistakes);
@@ -75,8 +78,7 @@ fn read_criterion(
                 Some(end) => {
                     let to = read_number(&end, mistakes);
                     if from.zip(to).is_some_and(|(from, to)| to < from) {
-                        let why = "must be greater than or equal to `port`";
-                        mistakes.add(&end.path, Problem::invalid(end.value, why));
+                        mistakes.add(&end.path, Problem::invalid(end.value, END_BEFORE_PORT));
                     }
                     to
                 }
