@@ -12,10 +12,13 @@ mod diff;
     reason = "the commands that use it come one by one"
 )]
 mod ends;
+mod expect;
 mod graph;
 mod inject;
+mod lint;
 mod list;
 mod matrix;
+mod packets;
 #[allow(
     dead_code,
     unused_imports,
@@ -29,6 +32,7 @@ mod port;
 )]
 mod source;
 mod story;
+mod test;
 mod ui;
 
 use std::process::ExitCode;
@@ -62,6 +66,10 @@ enum Command {
     Inject(inject::Args),
     /// Takes the sidecar out of manifests again.
     Uninject(inject::UninjectArgs),
+    /// Finds policies that do not mean what was meant: with file, line and fix.
+    Lint(lint::Args),
+    /// Holds files that say who may connect to whom against the policies: offline, in a lab, in a cluster.
+    Test(test::Args),
 }
 
 impl Command {
@@ -70,10 +78,12 @@ impl Command {
         match self {
             Self::Demo(_) => true,
             Self::Conformance(args) => args.lab,
+            Self::Test(args) => args.lab,
             Self::List(_)
             | Self::Matrix(_)
             | Self::Graph(_)
             | Self::Diff(_)
+            | Self::Lint(_)
             | Self::Inject(_)
             | Self::Uninject(_) => false,
         }
@@ -110,6 +120,8 @@ fn main() -> ExitCode {
             Command::Diff(args) => diff::run(&args).await,
             Command::Inject(args) => inject::run(&args),
             Command::Uninject(args) => inject::run_uninject(&args),
+            Command::Lint(args) => lint::run(&args).await,
+            Command::Test(args) => test::run(&args).await,
         }
     });
     answer.unwrap_or_else(|why| cannot_tell(&why))

@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod offload;
 pub mod pod_net;
 pub mod privileges;
+pub mod probe;
 pub mod publish;
 pub mod shared;
 pub mod steering;

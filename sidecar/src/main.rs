@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use sidewall_sidecar::config::{Args, Config};
+use sidewall_sidecar::probe;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
@@ -20,6 +21,10 @@ use tracing_subscriber::prelude::*;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    if words.nth(1).is_some_and(|word| word == "probe") {
+        return probe();
+    }
     let config = match Config::try_from(Args::parse()) {
         Ok(config) => config,
         Err(mistakes) => {
@@ -35,6 +40,18 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Not the sidecar, but what tries connections for `sidewall test`.
+fn probe() -> ExitCode {
+    // The words behind the program's own name.
+    match probe::run(&probe::Args::parse_from(std::env::args_os().skip(1))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            anstream::eprintln!("sidewall-sidecar probe: {error}");
             ExitCode::FAILURE
         }
     }

@@ -19,6 +19,7 @@ use sidewall::net::Protocol;
 use sidewall::policy::allow_list::ObjectRef;
 
 use super::connections::Expected;
+use crate::expect::Expect;
 
 /// A cluster, its policies, and what may then reach what. Keys that only tell where a case comes from
 /// are not kept.
@@ -113,16 +114,6 @@ pub(crate) struct Probe {
     /// A pod to its own address: it never leaves the pod, and no policy sees it.
     #[serde(default)]
     pub(crate) loopback: bool,
-}
-
-/// What must come of a probe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Expect {
-    /// The connection is made.
-    Allow,
-    /// It is not.
-    Block,
 }
 
 /// One end of a probe: `namespace/pod`, or an address.
@@ -276,15 +267,6 @@ impl fmt::Display for Endpoint {
             Self::Pod(pod) => pod.fmt(f),
             Self::Address(address) => address.fmt(f),
         }
-    }
-}
-
-impl fmt::Display for Expect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Allow => "allow",
-            Self::Block => "block",
-        })
     }
 }
 

@@ -15,8 +15,9 @@ use sidewall::policy::explain::{Question, explain};
 use sidewall::policy::lookup::{Lookup, LookupOptions};
 use sidewall::verdict::Verdict;
 
-use super::case::{Case, Endpoint, Expect, Probe};
+use super::case::{Case, Endpoint, Probe};
 use super::connections;
+use crate::expect::Expect;
 
 /// What came of a file.
 #[derive(Debug, Serialize)]

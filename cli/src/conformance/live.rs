@@ -6,28 +6,17 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
-use serde_json::Value;
 use sidewall::net::Protocol;
-use sidewall_lab::{Api, Forwarding, Lab, Outcome as Answer, Pod, Sidecars, Target};
+use sidewall_lab::{Api, Forwarding, Lab, Pod, Sidecars};
 
-use super::case::{Case, Endpoint, Expect, Probe};
+use super::case::{Case, Endpoint, Probe};
 use super::evaluate::{Disagreement, Outcome};
+use crate::expect::Expect;
+use crate::packets::{AT_ONCE, Attempt, DROP, SETTLE, attempt, logged};
 use crate::ui;
-
-/// How long the sidecars may take to enforce a case's policies. It takes milliseconds.
-const SETTLE: Duration = Duration::from_secs(20);
-/// An answer within the lab takes a millisecond; what has not come by then is blocked, or the machine
-/// is busy.
-const PATIENCE: Duration = Duration::from_millis(400);
-/// So an unexpected silence is asked again, for as long as TCP takes to send its first SYN twice more
-/// (RFC 6298 §2 and §5.5: after 1 s, and 2 s later).
-const SECOND_PATIENCE: Duration = Duration::from_millis(3500);
-/// Probes under way at once.
-const AT_ONCE: usize = 48;
 
 /// Runs the cases of one file.
 pub(super) async fn run(
@@ -86,14 +75,12 @@ async fn build(case: &Case, kubeconfig: Option<&Path>) -> anyhow::Result<Lab> {
         }
         objects.push(serde_json::to_value(pod)?);
     }
-    // With `reject` a refusal could be the sidecar's answer or the application's; with `drop` it is
-    // the other end's own, and so proof that the packet got there.
     // Routed, a pod has one neighbour instead of all others: the kernel's neighbour table is one for
     // all namespaces of the machine (arp(7): gc_thresh3, 1024), and many labs follow each other here.
     let builder = Lab::builder()
         .objects(objects)
         .sidecars(Sidecars::All)
-        .sidecar_args(["--on-block", "drop"])
+        .sidecar_args(DROP)
         .forwarding(Forwarding::Routed);
     let builder = match kubeconfig {
         Some(path) => builder.api(Api::Kubeconfig(path.to_owned())),
@@ -121,13 +108,14 @@ async fn play(lab: &Lab, case: &Case, outcome: &mut Outcome) -> anyhow::Result<(
             None => outcome.skipped += 1,
         }
     }
-    let answers: Vec<(Plan<'_>, Expect, String)> = futures::stream::iter(plans)
+    let answers: Vec<(Plan<'_>, Attempt)> = futures::stream::iter(plans)
         .map(Plan::carry_out)
         .buffer_unordered(AT_ONCE)
         .collect()
         .await;
-    for (plan, got, how) in answers {
+    for (plan, Attempt { passed, how }) in answers {
         let probe = plan.probe;
+        let got = Expect::of(passed);
         outcome.probes += 1;
         if got == probe.expect {
             outcome.agree += 1;
@@ -139,7 +127,10 @@ async fn play(lab: &Lab, case: &Case, outcome: &mut Outcome) -> anyhow::Result<(
                     probe.from, probe.to, probe.protocol, probe.port
                 ),
                 expected: probe.expect.to_string(),
-                got: format!("{got} ({how}{})", plan.logged(lab)),
+                got: format!(
+                    "{got} ({how}; {})",
+                    logged(lab, &plan.from, plan.to, probe.protocol)
+                ),
             });
         }
     }
@@ -216,60 +207,9 @@ async fn end(
 }
 
 impl Plan<'_> {
-    async fn carry_out(self) -> (Self, Expect, String) {
-        let (mut got, mut how) = self.ask(PATIENCE).await;
-        if got != self.probe.expect && got == Expect::Block {
-            (got, how) = self.ask(SECOND_PATIENCE).await;
-        }
-        (self, got, how)
-    }
-
-    /// An answer of any kind comes from the other end, so the packet got there.
-    async fn ask(&self, patience: Duration) -> (Expect, String) {
-        let answer = self
-            .from
-            .connect(&Target::from(self.to), self.probe.protocol, patience)
-            .await;
-        let got = match answer {
-            Answer::Connected { .. } | Answer::Refused => Expect::Allow,
-            Answer::TimedOut | Answer::Unreachable(_) | Answer::NameNotResolved(_) => Expect::Block,
-        };
-        (got, answer.to_string())
-    }
-
-    /// What the sidecars said of it last, for the report of a disagreement.
-    fn logged(&self, lab: &Lab) -> String {
-        let history = lab.flows().history();
-        let line = history.iter().rev().find(|line| {
-            let text = |pointer: &str| line.flow.pointer(pointer).and_then(Value::as_str);
-            let is = |pointer: &str, address: IpAddr| {
-                text(pointer).and_then(|text| text.parse().ok()) == Some(address)
-            };
-            let port = format!("/flow/l4/{}/destination_port", self.probe.protocol);
-            is("/flow/IP/destination", self.to.ip())
-                && self
-                    .from
-                    .addresses()
-                    .iter()
-                    .any(|from| is("/flow/IP/source", *from))
-                && line.flow.pointer(&port).and_then(Value::as_u64) == Some(self.to.port().into())
-        });
-        line.map_or_else(
-            || "; no sidecar logged it".to_owned(),
-            |line| {
-                let text = |pointer: &str| {
-                    line.flow
-                        .pointer(pointer)
-                        .and_then(Value::as_str)
-                        .unwrap_or("-")
-                };
-                format!(
-                    "; {} said {} {}",
-                    line.pod,
-                    text("/flow/verdict"),
-                    text("/sidewall/verdict")
-                )
-            },
-        )
+    async fn carry_out(self) -> (Self, Attempt) {
+        let expected = self.probe.expect == Expect::Allow;
+        let attempt = attempt(&self.from, self.to, self.probe.protocol, expected).await;
+        (self, attempt)
     }
 }

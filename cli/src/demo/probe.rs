@@ -4,15 +4,15 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use k8s_openapi::api::core::v1::Service;
-use kube::Api;
+use anyhow::Context;
 use sidewall::net::{Direction, Protocol};
 use sidewall::policy::allow_list::ObjectRef;
 use sidewall_lab::{Lab, Outcome, Target};
 
 use super::evidence::{Evidence, FlowQuery, Watch};
-use crate::story::{Action, Destination, Expect, Probe};
+use crate::expect::Expect;
+use crate::packets;
+use crate::story::{Action, Destination, Probe};
 
 /// How long a connection may take before it counts as blocked: TCP sends its first SYN again after
 /// one second (RFC 6298 §2), so a packet lost by chance is not taken for a block.
@@ -138,16 +138,7 @@ async fn target(lab: &Lab, to: &Destination, port: u16) -> anyhow::Result<Target
             Target::from((address, port))
         }
         Destination::Service(service) => {
-            let api: Api<Service> = Api::namespaced(lab.client(), &service.namespace);
-            let object = api
-                .get(&service.name)
-                .await
-                .with_context(|| format!("service {}", full_name(service)))?;
-            let address = object.spec.and_then(|s| s.cluster_ip).unwrap_or_default();
-            match address.parse::<IpAddr>() {
-                Ok(address) => Target::from((address, port)),
-                Err(_) => bail!("service {} has no cluster IP", full_name(service)),
-            }
+            Target::from((packets::service_address(lab, service).await?, port))
         }
     })
 }

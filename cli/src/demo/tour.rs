@@ -8,7 +8,8 @@ use anyhow::Context;
 use sidewall_lab::Lab;
 
 use super::probe::{self, Report};
-use crate::story::{Expect, Language, Probe, Step, Story};
+use crate::expect::Expect;
+use crate::story::{Language, Probe, Step, Story};
 use crate::ui;
 
 /// How long the sidecars may take to enforce what was applied. It takes milliseconds; a busy

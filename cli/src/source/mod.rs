@@ -18,6 +18,7 @@ use sidewall::policy::allow_list::ObjectRef;
 use sidewall::policy::cluster::{Cluster, Kind};
 
 pub(crate) use self::error::{LoadError, Problem};
+pub(crate) use self::files::File;
 pub(crate) use self::workloads::WorkloadPods;
 
 /// Flags shared by every command that reads a cluster.
@@ -101,8 +102,12 @@ impl SourceArgs {
         if self.manifests.is_empty() {
             return Ok((live::load(self.config().await?).await?, Vec::new()));
         }
-        let files = files::read(&self.manifests)?;
-        Ok(Source::from_files(files))
+        Ok(Source::from_files(self.files()?))
+    }
+
+    /// The files that `--manifests` names, unread.
+    pub(crate) fn files(&self) -> Result<Vec<File>, LoadError> {
+        files::read(&self.manifests)
     }
 
     /// The same flags as they must be typed again, for hints that print commands.

@@ -12,6 +12,8 @@ use serde::Deserialize;
 use sidewall::net::{Direction, Protocol};
 use sidewall::policy::allow_list::ObjectRef;
 
+use crate::expect::Expect;
+
 /// A language of the teaching texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(crate) enum Language {
@@ -100,14 +102,6 @@ pub(crate) enum Destination {
     Service(ObjectRef),
     /// A DNS name, resolved from inside the pod.
     Name(String),
-}
-
-/// What must become of a probe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Expect {
-    Allow,
-    Block,
 }
 
 impl Story {
@@ -349,6 +343,8 @@ mod tests {
             let mut there: Vec<_> = std::fs::read_dir(&dir)
                 .expect("story")
                 .map(|f| f.expect("file").file_name().into_string().expect("name"))
+                // A story is its manifests; tests for them may lie beside.
+                .filter(|name| name.ends_with(".yaml"))
                 .collect();
             there.sort();
             let mut built: Vec<_> = files.iter().map(|(n, _)| (*n).to_owned()).collect();

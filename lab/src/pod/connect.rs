@@ -12,11 +12,14 @@ use tokio::time::{sleep_until, timeout_at};
 
 use super::{Pod, resolve};
 use crate::outcome::{Outcome, Target};
-use crate::serve::{kernel_has_sctp, raw, raw_payload};
+use crate::serve::{dns, kernel_has_sctp, raw, raw_payload};
 use crate::wire::sctp::{Chunk, Packet};
 
 /// What a client says first. A line, so that line-based servers answer it.
 const HELLO: &[u8] = b"hello\n";
+/// What it says to port 53 instead: a question for the root's name servers (RFC 1035 §4.1), because a
+/// DNS server answers nothing but questions.
+const QUESTION: &[u8] = b"\0\x01\x01\0\0\x01\0\0\0\0\0\0\0\0\x02\0\x01";
 
 pub(super) async fn connect(
     pod: &Pod,
@@ -114,7 +117,12 @@ async fn datagram(pod: &Pod, address: SocketAddr) -> io::Result<Outcome> {
     })
     .await?;
     let began = Instant::now();
-    socket.send(HELLO).await?;
+    let first = if address.port() == dns::PORT {
+        QUESTION
+    } else {
+        HELLO
+    };
+    socket.send(first).await?;
     let mut buffer = [0; 2048];
     let read = socket.recv(&mut buffer).await?;
     Ok(Outcome::Connected {

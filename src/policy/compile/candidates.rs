@@ -68,11 +68,7 @@ impl<'a> Candidates<'a> {
     }
 
     /// The same as positions in [`Self::pods`].
-    pub(crate) fn positions(
-        &self,
-        namespaces: &NamespaceCriterion,
-        pods: &Selector,
-    ) -> Vec<usize> {
+    pub(crate) fn positions(&self, namespaces: &NamespaceCriterion, pods: &Selector) -> Vec<usize> {
         let mut found = Vec::new();
         match namespaces {
             NamespaceCriterion::Own(namespace) => self.within(namespace, pods, &mut found),
