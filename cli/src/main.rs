@@ -2,15 +2,12 @@
 //! from the core; the real packets from the lab. This crate reads arguments and prints.
 #![forbid(unsafe_code)]
 
+mod can;
+mod completions;
 mod conformance;
 mod connections;
 mod demo;
 mod diff;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the commands that use it come one by one"
-)]
 mod ends;
 mod expect;
 mod graph;
@@ -19,11 +16,6 @@ mod lint;
 mod list;
 mod matrix;
 mod packets;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the commands that use it come one by one"
-)]
 mod port;
 #[allow(
     dead_code,
@@ -34,10 +26,12 @@ mod source;
 mod story;
 mod test;
 mod ui;
+mod why;
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::ui::Color;
 
@@ -54,6 +48,10 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Why a connection is blocked or allowed, and the smallest policy that would allow it.
+    Why(why::Args),
+    /// Whether a connection can be made: one word and an exit code.
+    Can(can::Args),
     /// A cluster in a box on this machine: watch policies block and allow real connections.
     Demo(demo::Args),
     /// Hold the policy engine against recorded cases of public suites.
@@ -70,6 +68,8 @@ enum Command {
     Lint(lint::Args),
     /// Holds files that say who may connect to whom against the policies: offline, in a lab, in a cluster.
     Test(test::Args),
+    /// Completions for a shell, to be sourced by it.
+    Completions(completions::Args),
 }
 
 impl Command {
@@ -79,19 +79,14 @@ impl Command {
             Self::Demo(_) => true,
             Self::Conformance(args) => args.lab,
             Self::Test(args) => args.lab,
-            Self::List(_)
-            | Self::Matrix(_)
-            | Self::Graph(_)
-            | Self::Diff(_)
-            | Self::Lint(_)
-            | Self::Inject(_)
-            | Self::Uninject(_) => false,
+            _ => false,
         }
     }
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     cli.color.set();
     // A user namespace can only be entered while there is one thread: before the runtime.
     if cli.command.needs_lab()
@@ -112,6 +107,8 @@ fn main() -> ExitCode {
     };
     let answer = runtime.block_on(async {
         match cli.command {
+            Command::Why(args) => why::run(&args).await,
+            Command::Can(args) => can::run(&args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Conformance(args) => conformance::run(&args).await,
             Command::List(args) => list::run(&args).await,
@@ -122,9 +119,23 @@ fn main() -> ExitCode {
             Command::Uninject(args) => inject::run_uninject(&args),
             Command::Lint(args) => lint::run(&args).await,
             Command::Test(args) => test::run(&args).await,
+            Command::Completions(args) => completions::run(&args, command()),
         }
     });
     answer.unwrap_or_else(|why| cannot_tell(&why))
+}
+
+/// The command line, by the name under which it was called: kubectl finds plugins as `kubectl-NAME`.
+fn command() -> clap::Command {
+    let called = std::env::args_os().next();
+    let called = called.as_deref().map(Path::new).and_then(Path::file_stem);
+    let plugin = called.is_some_and(|name| name == "kubectl-sidewall");
+    let command = Cli::command();
+    if plugin {
+        command.bin_name("kubectl sidewall")
+    } else {
+        command
+    }
 }
 
 /// Exit code 2: neither yes nor no.

@@ -40,16 +40,6 @@ pub(crate) enum NotAPort {
     Name(String),
 }
 
-impl Port {
-    /// The number, if it is one.
-    pub(crate) fn number(&self) -> Option<u16> {
-        match self.port {
-            NumberOrName::Number(number) => Some(number),
-            NumberOrName::Name(_) => None,
-        }
-    }
-}
-
 impl FromStr for Port {
     type Err = NotAPort;
 

@@ -56,12 +56,29 @@ pub(crate) fn note(text: impl Display) {
     anstream::eprintln!("{text}");
 }
 
+/// Columns to write in: the terminal's, or what COLUMNS says; 80 where neither is known.
+pub(crate) fn width() -> usize {
+    let told = std::env::var("COLUMNS").ok();
+    let told = told.and_then(|columns| columns.parse().ok());
+    told.unwrap_or_else(textwrap::termwidth)
+}
+
 /// A paragraph, wrapped to the terminal (at most 100 columns) and indented.
 pub(crate) fn paragraph(text: &str, indent: &str) {
-    let width = textwrap::termwidth().min(100);
+    let width = width().min(100);
     let options = textwrap::Options::new(width)
         .initial_indent(indent)
         .subsequent_indent(indent);
+    line(textwrap::fill(text, options));
+}
+
+/// A paragraph that is broken at spaces only: names and commands stay whole.
+pub(crate) fn sentence(text: &str, indent: &str) {
+    let options = textwrap::Options::new(width().min(100))
+        .initial_indent(indent)
+        .subsequent_indent(indent)
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
     line(textwrap::fill(text, options));
 }
 

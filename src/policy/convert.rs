@@ -40,6 +40,11 @@ pub struct Policy {
     pub ingress: Option<Vec<PolicyRule>>,
     /// The egress rules; `None`: the policy does not name this direction.
     pub egress: Option<Vec<PolicyRule>>,
+    /// Rules that are written, under a direction that the policy does not name: they do nothing. No
+    /// verdict asks for them, who looks for mistakes does.
+    pub idle: Vec<(Direction, Vec<PolicyRule>)>,
+    /// Whether `policyTypes` is written out.
+    pub types_given: bool,
 }
 
 /// One entry of `spec.ingress` or `spec.egress`.
@@ -234,6 +239,8 @@ impl TryFrom<&Value> for Policy {
                 selects: spec.selects,
                 ingress: spec.ingress,
                 egress: spec.egress,
+                idle: spec.idle,
+                types_given: spec.types_given,
             });
         }
         let spec::Spec {

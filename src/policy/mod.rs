@@ -6,6 +6,8 @@ pub mod compile;
 pub mod connectivity;
 pub mod convert;
 pub mod explain;
+pub mod hints;
 pub mod lookup;
 pub mod reach;
 pub mod selector;
+pub mod suggest;

@@ -114,6 +114,12 @@ impl<'a> Reacher<'a> {
         }
     }
 
+    /// The cluster that is asked about.
+    #[must_use]
+    pub const fn cluster(&self) -> &'a Cluster {
+        self.cluster
+    }
+
     /// Answers a question about two ends. Of two-family pods the first family in common is asked.
     pub fn reach(
         &mut self,

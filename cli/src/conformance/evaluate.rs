@@ -1,5 +1,6 @@
 //! A case against the engine: every probe through the allow lists of both ends, and the explanation
-//! of each end held against its verdict.
+//! of each end held against its verdict. The same case is read once more as the manifests that it is,
+//! and each probe asked as `sidewall can` asks: both ways must be of one mind.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,10 +14,12 @@ use sidewall::policy::compile::compile;
 use sidewall::policy::convert::AnyPolicy;
 use sidewall::policy::explain::{Question, explain};
 use sidewall::policy::lookup::{Lookup, LookupOptions};
+use sidewall::policy::reach::Reacher;
 use sidewall::verdict::Verdict;
 
 use super::case::{Case, Endpoint, Probe};
 use super::connections;
+use super::question::{can, source};
 use crate::expect::Expect;
 
 /// What came of a file.
@@ -63,6 +66,8 @@ impl Outcome {
 pub(super) fn case(case: &Case, outcome: &mut Outcome) {
     outcome.cases += 1;
     let mut engine = Engine::new(case);
+    let source = source(case);
+    let mut reacher = Reacher::new(&source.cluster, LookupOptions::default());
     for probe in &case.probes {
         if probe.loopback {
             outcome.skipped += 1;
@@ -81,7 +86,16 @@ pub(super) fn case(case: &Case, outcome: &mut Outcome) {
             port,
             ..
         } = probe;
-        let got = match engine.judge(probe) {
+        let judged = engine.judge(probe).and_then(|(got, why)| {
+            match can(&source, &mut reacher, probe)? {
+                Some(can) if can != (got == Expect::Allow) => {}
+                _ => return Ok((got, why)),
+            }
+            Err(format!(
+                "the look-up says {got}, `sidewall can` the opposite"
+            ))
+        });
+        let got = match judged {
             Ok((got, _)) if got == expected => {
                 outcome.agree += 1;
                 continue;

@@ -10,6 +10,7 @@ pub(crate) mod case;
 mod connections;
 mod evaluate;
 mod live;
+mod question;
 mod report;
 
 use std::num::NonZeroUsize;

@@ -2,7 +2,9 @@
 //! `world`, an address. [`parse`] reads the name, [`EndName::resolve`] finds what it means in a
 //! cluster, [`reach`] asks the engine about two of them.
 
+pub(crate) mod ask;
 mod name;
+mod ports;
 mod resolve;
 mod world;
 

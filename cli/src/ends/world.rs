@@ -40,7 +40,15 @@ pub(super) fn addresses(cluster: &Cluster) -> [IpAddr; 2] {
     [pick(&v4, v4[0]), pick(&v6, v6[0])]
 }
 
+/// The blocks that are less than a whole family.
 fn special_blocks(cluster: &Cluster) -> Vec<IpNet> {
+    let mut blocks = blocks(cluster);
+    blocks.retain(|block| block.prefix_len() > 0);
+    blocks
+}
+
+/// Every block and exception of the cluster's policies, each once.
+pub(super) fn blocks(cluster: &Cluster) -> Vec<IpNet> {
     let policies = cluster.policies().filter_map(|policy| match policy {
         AnyPolicy::Valid(policy) => Some(policy),
         AnyPolicy::Invalid(_) => None,
@@ -53,8 +61,10 @@ fn special_blocks(cluster: &Cluster) -> Vec<IpNet> {
     for peer in rules.filter_map(|rule| rule.peers.as_ref()).flatten() {
         if let PeerCriterion::Block { cidr, except } = peer {
             blocks.extend(except.iter().copied());
-            blocks.extend((cidr.prefix_len() > 0).then_some(*cidr));
+            blocks.push(*cidr);
         }
     }
+    blocks.sort_unstable();
+    blocks.dedup();
     blocks
 }

@@ -18,6 +18,17 @@ pub(crate) struct File {
     pub(crate) text: String,
 }
 
+impl File {
+    /// A text that somebody named.
+    pub(crate) fn named(name: &str, text: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            found_in_folder: false,
+            text,
+        }
+    }
+}
+
 /// Reads files, folders with all their folders (in the order of the names), and standard input.
 pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<File>, LoadError> {
     let mut reader = Reader::default();

@@ -16,7 +16,7 @@ use serde_json::Value;
 use sidewall::manifest::Manifest;
 use sidewall::policy::cluster::Kind;
 
-use super::{LoadError, Problem, Raw, Source, workloads};
+use super::{LoadError, Problem, Source, workloads};
 
 /// kubectl's page size.
 const PAGE: u32 = 500;
@@ -57,8 +57,7 @@ pub(super) async fn config(
 }
 
 /// Lists every kind. All that is missing is told at once.
-pub(super) async fn load(config: Config) -> Result<Source, LoadError> {
-    let client = Client::try_from(config).map_err(|why| Problem::NoCluster(why.to_string()))?;
+pub(super) async fn load(client: Client) -> Result<Source, LoadError> {
     let kinds = Kind::ALL.map(|kind| (kind, resource(kind)));
     let lists = kinds.iter().map(|(_, of)| list(&client, of));
     let lists = join_all(lists).await;
@@ -179,11 +178,7 @@ fn take(source: &mut Source, kind: Kind, of: &ApiResource, mut value: Value) {
         Ok(manifest) => {
             source.cluster.apply(manifest.object());
             if matches!(kind, Kind::NetworkPolicy | Kind::Pod | Kind::Service) {
-                source.raw.push(Raw {
-                    kind,
-                    id: manifest.id,
-                    value: manifest.value,
-                });
+                source.keep(kind, manifest.id, manifest.value);
             }
         }
         Err(why) => source.notes.push(format!("left out: {why}")),

@@ -7,6 +7,7 @@
 mod error;
 mod files;
 mod live;
+mod ports;
 mod workloads;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use sidewall::policy::cluster::{Cluster, Kind};
 
 pub(crate) use self::error::{LoadError, Problem};
 pub(crate) use self::files::File;
+pub(crate) use self::ports::ContainerPort;
 pub(crate) use self::workloads::WorkloadPods;
 
 /// Flags shared by every command that reads a cluster.
@@ -50,6 +52,8 @@ pub(crate) struct Source {
     /// Objects as they are given. A pod that stands in for a workload is not among them, its
     /// workload's value is.
     pub(crate) raw: Vec<Raw>,
+    /// Where pods are in `raw`.
+    raw_pods: BTreeMap<ObjectRef, usize>,
     /// Remarks worth a line on standard error.
     pub(crate) notes: Vec<String>,
 }
@@ -100,7 +104,9 @@ impl SourceArgs {
         &self,
     ) -> Result<(Source, Vec<manifest::Mistake>), LoadError> {
         if self.manifests.is_empty() {
-            return Ok((live::load(self.config().await?).await?, Vec::new()));
+            let client = kube::Client::try_from(self.config().await?);
+            let client = client.map_err(|why| Problem::NoCluster(why.to_string()))?;
+            return Ok((live::load(client).await?, Vec::new()));
         }
         Ok(Source::from_files(self.files()?))
     }
@@ -137,7 +143,7 @@ impl SourceArgs {
 
 impl Source {
     /// The cluster that some files describe, and all their mistakes.
-    pub(crate) fn from_files(files: Vec<files::File>) -> (Self, Vec<manifest::Mistake>) {
+    pub(crate) fn from_files(files: Vec<File>) -> (Self, Vec<manifest::Mistake>) {
         let mut source = Self::default();
         let mut mistakes = Vec::new();
         let mut all = Manifests::default();
@@ -187,11 +193,7 @@ impl Source {
     /// The cluster that a text describes.
     #[cfg(test)]
     pub(crate) fn from_text(name: &str, text: &str) -> (Self, Vec<manifest::Mistake>) {
-        Self::from_files(vec![files::File {
-            name: name.to_owned(),
-            found_in_folder: false,
-            text: text.to_owned(),
-        }])
+        Self::from_files(vec![File::named(name, text.to_owned())])
     }
 
     /// An object that an earlier file has too takes its place, as `kubectl apply` would have it.
@@ -225,6 +227,13 @@ impl Source {
         }
     }
 
+    fn keep(&mut self, kind: Kind, id: ObjectRef, value: Value) {
+        if kind == Kind::Pod {
+            self.raw_pods.insert(id.clone(), self.raw.len());
+        }
+        self.raw.push(Raw { kind, id, value });
+    }
+
     fn fill(&mut self, all: &Manifests, places: &[String], workload_places: &[String]) {
         let completed = manifest::complete(&all.objects, &all.workloads);
         for object in completed.objects {
@@ -234,11 +243,7 @@ impl Source {
             let key = (object.kind(), object.id.clone());
             let (file, line, lines) = (file.clone(), object.line, object.lines.clone());
             self.written.insert(key, Written { file, line, lines });
-            self.raw.push(Raw {
-                kind: object.kind(),
-                id: object.id.clone(),
-                value: object.value.clone(),
-            });
+            self.keep(object.kind(), object.id.clone(), object.value.clone());
         }
         let workloads = all.workloads.iter().zip(workload_places);
         for ((workload, file), pod) in workloads.zip(completed.stand_ins) {
@@ -246,11 +251,7 @@ impl Source {
             let (file, line, lines) = (file.clone(), workload.line, workload.lines.clone());
             let key = (Kind::Pod, pod.clone());
             self.written.insert(key, Written { file, line, lines });
-            self.raw.push(Raw {
-                kind: Kind::Pod,
-                id: pod,
-                value: workload.value.clone(),
-            });
+            self.keep(Kind::Pod, pod, workload.value.clone());
         }
         self.workloads = workloads::group(&self.cluster);
     }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde_json::json;
+
 use super::*;
 
 const SHOP: &str = "
@@ -169,4 +171,86 @@ fn flags_are_told_as_they_are_typed() {
     flags.manifests.clear();
     flags.context = Some("kind".to_owned());
     assert_eq!(flags.as_typed(), "--context kind");
+}
+
+/// An API server that answers every list from this object, by path; what is not in it is forbidden.
+fn server(lists: Value) -> kube::Client {
+    let answer = move |request: http::Request<kube::client::Body>| {
+        let path = request.uri().path().to_owned();
+        let query = request.uri().query().unwrap_or_default();
+        let second = query.contains("continue=next");
+        let (code, body) = match lists.get(&path) {
+            Some(pages) => (200, pages[usize::from(second)].clone()),
+            None => {
+                let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+                    "code": 403, "reason": "Forbidden", "message": "forbidden"});
+                (403, status)
+            }
+        };
+        let body = kube::client::Body::from(body.to_string().into_bytes());
+        let response = http::Response::builder().status(code).body(body);
+        std::future::ready(response)
+    };
+    kube::Client::new(tower::service_fn(answer), "default")
+}
+
+fn page(items: Value, next: &str) -> Value {
+    json!({"kind": "List", "apiVersion": "v1", "metadata": {"continue": next}, "items": items})
+}
+
+#[tokio::test]
+async fn a_running_cluster_is_listed_page_by_page_with_fields_nobody_knows() {
+    let pod = |name: &str, ip: &str| {
+        json!({"metadata": {"name": name, "namespace": "shop", "labels": {"app": name}, "managedFields": [{}]},
+               "spec": {"containers": []}, "status": {"phase": "Running", "podIP": ip}})
+    };
+    let policy = json!({"metadata": {"name": "p", "namespace": "shop"},
+        "spec": {"podSelector": {}, "fieldOfALaterApi": true}});
+    let lists = json!({
+        "/api/v1/namespaces": [page(json!([{"metadata": {"name": "shop"}}]), "")],
+        "/api/v1/pods": [page(json!([pod("web", "10.0.0.1")]), "next"), page(json!([pod("db", "10.0.0.2")]), "")],
+        "/api/v1/services": [page(Value::Null, "")],
+        "/apis/discovery.k8s.io/v1/endpointslices": [page(json!([]), "")],
+        "/apis/networking.k8s.io/v1/networkpolicies": [page(json!([policy]), "")],
+    });
+    let source = live::load(server(lists)).await.expect("a cluster");
+    let pods: Vec<String> = source.workloads.iter().map(ToString::to_string).collect();
+    assert_eq!(pods, ["Pod shop/db", "Pod shop/web"]);
+    let policy = source.cluster.policies().next().expect("a policy");
+    // What is not known isolates, as in the sidecar.
+    assert!(matches!(
+        policy,
+        sidewall::policy::convert::AnyPolicy::Invalid(_)
+    ));
+    assert!(
+        source
+            .raw
+            .iter()
+            .all(|raw| raw.value["metadata"]["managedFields"].is_null())
+    );
+    assert_eq!(source.raw[0].value["kind"], "Pod");
+    // Nodes are only for names.
+    assert!(
+        source.notes[0].starts_with("may not list nodes"),
+        "{:?}",
+        source.notes
+    );
+}
+
+#[tokio::test]
+async fn every_missing_permission_is_told_with_its_verb() {
+    let lists = json!({
+        "/api/v1/namespaces": [page(json!([]), "")],
+        "/api/v1/pods": [page(json!([]), "")],
+    });
+    let error = live::load(server(lists))
+        .await
+        .expect_err("forbidden")
+        .to_string();
+    let told: Vec<&str> = error.lines().collect();
+    assert_eq!(told.len(), 3, "{error}");
+    assert!(
+        told[2].contains("needs the verb \"list\" on networkpolicies.networking.k8s.io"),
+        "{error}"
+    );
 }

@@ -11,6 +11,9 @@ pub(super) struct Spec {
     pub selects: Selector,
     pub ingress: Option<Vec<PolicyRule>>,
     pub egress: Option<Vec<PolicyRule>>,
+    /// What is written under a direction that is not named.
+    pub idle: Vec<(Direction, Vec<PolicyRule>)>,
+    pub types_given: bool,
 }
 
 pub(super) fn read(spec: Option<&Place<'_>>, namespace: &str, mistakes: &mut Mistakes) -> Spec {
@@ -20,6 +23,8 @@ pub(super) fn read(spec: Option<&Place<'_>>, namespace: &str, mistakes: &mut Mis
             selects: Selector::default(),
             ingress: Some(Vec::new()),
             egress: None,
+            idle: Vec::new(),
+            types_given: false,
         };
     };
     let before = mistakes.count();
@@ -49,15 +54,28 @@ pub(super) fn read(spec: Option<&Place<'_>>, namespace: &str, mistakes: &mut Mis
         (Some(rules), _) => !rules.is_empty(),
         (None, there) => *there,
     };
+    let types_given = matches!(types, Types::Named { .. });
     let (names_ingress, names_egress) = match types {
         Types::Missing => (true, names_egress || !whole),
         Types::Named { ingress, egress } => (ingress, egress),
         Types::Unreadable => (true, true),
     };
+    let mut idle = Vec::new();
+    let mut section = |named: bool, rules: Option<Vec<PolicyRule>>, direction| {
+        if named {
+            return Some(rules.unwrap_or_default());
+        }
+        idle.extend(rules.map(|rules| (direction, rules)));
+        None
+    };
+    let ingress = section(names_ingress, ingress.0, Direction::Ingress);
+    let egress = section(names_egress, egress.0, Direction::Egress);
     Spec {
         selects: selects.unwrap_or_default(),
-        ingress: names_ingress.then(|| ingress.0.unwrap_or_default()),
-        egress: names_egress.then(|| egress.0.unwrap_or_default()),
+        ingress,
+        egress,
+        idle,
+        types_given,
     }
 }
 
