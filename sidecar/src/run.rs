@@ -26,9 +26,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Threads for the control side: one may compile while the other answers the kubelet.
-const CONTROL_THREADS: usize = 2;
-
 /// The rest of the log is written within this time; a reader that has gone away must not keep the
 /// process from ending before the kubelet's patience does (30 s by default).
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -78,11 +75,12 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     let parts = Parts::new(&config, shared, metrics, &opened);
     let mut datapath = opened.run(config.on_block, &parts.outlets_shared)?;
     parts.admin.attached.store(true, Ordering::Release);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(CONTROL_THREADS)
+    // One thread for the control side, this one: what each thread allocates stays in an arena of its
+    // own, and compiling, a tenth of a second at 10 000 pods, may keep the kubelet waiting so long.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("starting the control side's threads")?;
+        .context("starting the control side's runtime")?;
     let ended = runtime.block_on(control(&config, &parts, cluster, listener, &mut datapath));
     stop(datapath, runtime);
     ended

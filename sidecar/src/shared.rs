@@ -22,9 +22,9 @@ use crate::offload::Offload;
 use crate::takeover;
 
 /// Records that wait for the log at most. At one record a new flow this is the burst of new flows
-/// that the log may lag behind before lines are lost (and counted as lost): 16 384 × 144 bytes is
-/// some 2.3 MB, taken once at start.
-pub const RECORDS_WAITING: usize = 16_384;
+/// that the log may lag behind before lines are lost (and counted as lost): 8 192 × 144 bytes is
+/// some 1.2 MB, taken once at start; an eighth of what is resident of an idle sidecar.
+pub const RECORDS_WAITING: usize = 8_192;
 
 /// What the data path and the control side share.
 #[derive(Debug)]

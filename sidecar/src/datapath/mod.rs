@@ -2,17 +2,19 @@
 //!
 //! ```text
 //! open()                          Opened::run()
-//!   read the pod's network          one thread a queue:  read → parse → judge → write back
-//!   make both devices               one thread:          sweep flows, each second and on change
-//!   attach the steering
+//!   read the pod's network          a thread for each    read → parse → judge → write back
+//!   make both devices                 pair of queues:
+//!   attach the steering             one thread:          sweep flows, each second and on change
 //!        └── drop privileges in between: no packet is parsed with a capability ──┘
 //! ```
 //!
 //! What a packet means is decided by the core; here bytes are moved. Records go to the queue in
-//! [`crate::shared::Shared`], and from there to the log. Where to read on: [`pump`] (one queue),
+//! [`crate::shared::Shared`], and from there to the log. Where to read on: `pair` (one thread),
+//! [`pump`] (one queue),
 //! `sweeper`, `hop` (what forwarding takes from a packet is given before).
 
 pub mod hop;
+mod pair;
 pub mod pump;
 mod sweeper;
 mod threads;
@@ -30,6 +32,8 @@ use crate::pod_net::PodNet;
 use crate::privileges::Maps;
 use crate::shared::Shared;
 use crate::steering::{self, Attached, EGRESS_DEVICE, INGRESS_DEVICE, Kind};
+
+use self::pump::{Pump, Role};
 
 pub use self::threads::Handle;
 
@@ -53,16 +57,16 @@ pub struct Opened {
     pub pod: PodNet,
     /// The steering in force.
     pub steering: Attached,
-    queues: Vec<OpenQueue>,
+    threads: Vec<OpenThread>,
     carry: Option<Carry>,
 }
 
 #[derive(Debug)]
-struct OpenQueue {
-    /// The runtime that the queue's readiness is bound to.
+struct OpenThread {
+    /// The runtime that the queues' readiness is bound to.
     runtime: Runtime,
-    queue: TunQueue,
-    direction: Direction,
+    ingress: TunQueue,
+    egress: TunQueue,
 }
 
 /// More queues than this share the same few locks in the kernel without gain.
@@ -80,32 +84,29 @@ pub fn open(config: &OpenConfig) -> anyhow::Result<Opened> {
     setup.spawn(connection);
     let pod = setup.block_on(PodNet::read(&netlink, &config.interface))?;
 
-    // Half of the cores for each direction.
+    // Half of the cores: the other half is for those who send and receive.
     let by_cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2);
     let count = config.queues.unwrap_or_else(by_cores).clamp(1, QUEUES_MAX);
-    let mut queues = Vec::with_capacity(2 * count);
-    for (name, direction) in [
-        (INGRESS_DEVICE, Direction::Ingress),
-        (EGRESS_DEVICE, Direction::Egress),
-    ] {
-        let runtimes = (0..count)
-            .map(|_| runtime())
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        let opened = tun::open(name, &runtimes.iter().collect::<Vec<_>>())?;
-        let pairs = runtimes.into_iter().zip(opened);
-        queues.extend(pairs.map(|(runtime, queue)| OpenQueue {
-            runtime,
-            queue,
-            direction,
-        }));
-    }
+    let runtimes = (0..count)
+        .map(|_| runtime())
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let bound_to: Vec<_> = runtimes.iter().collect();
+    let ingress = tun::open(INGRESS_DEVICE, &bound_to)?;
+    let egress = tun::open(EGRESS_DEVICE, &bound_to)?;
+    let threads = runtimes.into_iter().zip(ingress.into_iter().zip(egress));
+    let threads = threads.map(|(runtime, (ingress, egress))| OpenThread {
+        runtime,
+        ingress,
+        egress,
+    });
+    let threads = threads.collect();
 
     let flows = config.carry.map_or(0, |carry| carry.flows);
     let steering = steering::attach(&netlink, config.steering, flows, &pod);
     Ok(Opened {
         steering: setup.block_on(steering)?,
         pod,
-        queues,
+        threads,
         carry: config.carry,
     })
 }
@@ -138,17 +139,26 @@ impl Opened {
         tracing::info!(%steering, offload = shared.offload.get().is_some(), "judging packets");
 
         let mut handle = Handle::default();
-        for (number, open) in self.queues.into_iter().enumerate() {
-            let role = pump::Role {
-                direction: open.direction,
-                lane: number,
-                // Plain tc lets the kernel forward what leaves, which costs a hop.
-                forwarded: matches!(steering, Kind::Tc) && open.direction == Direction::Egress,
-                reject: on_block == OnBlock::Reject && open.direction == Direction::Egress,
+        let may_linger = pair::may_linger();
+        for (lane, open) in self.threads.into_iter().enumerate() {
+            let ingress = Role {
+                direction: Direction::Ingress,
+                lane,
+                forwarded: false,
+                reject: false,
             };
-            let pump = pump::Pump::new(open.queue, role, Arc::clone(shared));
-            let name = format!("sw-{}-{number}", open.direction);
-            handle.spawn(name, open.runtime, |stopped| pump.run(stopped))?;
+            let egress = Role {
+                direction: Direction::Egress,
+                lane,
+                // Plain tc lets the kernel forward what leaves, which costs a hop.
+                forwarded: matches!(steering, Kind::Tc),
+                reject: on_block == OnBlock::Reject,
+            };
+            let pumps = [(open.ingress, ingress), (open.egress, egress)]
+                .map(|(queue, role)| Pump::new(queue, role, Arc::clone(shared)));
+            let shared = Arc::clone(shared);
+            let work = move |stopped| pair::run(pumps, shared, may_linger, stopped);
+            handle.spawn(format!("sw-queues-{lane}"), open.runtime, work)?;
         }
         let sweeper = sweeper::Sweeper::new(Arc::clone(shared));
         handle.spawn("sw-sweep".to_owned(), runtime()?, |stopped| {

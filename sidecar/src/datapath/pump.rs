@@ -1,19 +1,19 @@
-//! One queue of one device, by one thread: read → parse → judge → write back.
+//! One queue of one device: read → parse → judge → write back.
 //!
 //! Two buffers and no allocation: a frame is read into one, judged there, and written back from
 //! there as it came; an answer to a blocked packet is built in the other. Not here: what a verdict
-//! means (the core), and when flows end without a packet (`sweeper`).
+//! means (the core), when it is this queue's turn (`pair`), and when flows end without a packet
+//! (`sweeper`).
 
+use std::io;
 use std::sync::Arc;
 
 use anyhow::Context;
-use arc_swap::Cache;
 use futures::FutureExt;
 use sidewall::engine::Policy;
 use sidewall::flow::{Counters, FlowKey, Millis};
 use sidewall::net::Direction;
 use sidewall::packet::{Packet, reject};
-use tokio_util::sync::CancellationToken;
 
 use super::hop;
 use crate::counters::Lane;
@@ -50,6 +50,8 @@ pub struct Pump<Q> {
     role: Role,
     shared: Arc<Shared>,
     frame: Box<[u8]>,
+    /// Length of a frame that was read and not handled yet.
+    waits: Option<usize>,
     answer: Box<[u8]>,
 }
 
@@ -62,46 +64,51 @@ impl<Q: Queue> Pump<Q> {
             role,
             shared,
             frame: vec![0; FRAME_MAX].into(),
+            waits: None,
             // The header of an answer is all zeroes, and stays so.
             answer: vec![0; HEADER_LEN + reject::MAX_LEN].into(),
         }
     }
 
-    /// Moves packets until it is stopped.
+    /// Waits until there is a frame for [`Pump::batch`]. Cancelling the wait loses nothing.
     ///
     /// # Errors
     /// When the device is gone.
-    pub async fn run(mut self, stopped: CancellationToken) -> anyhow::Result<()> {
-        let shared = Arc::clone(&self.shared);
-        let mut policy = Cache::new(&shared.policy);
-        loop {
-            let read = tokio::select! {
-                biased;
-                read = self.queue.recv(&mut self.frame) => read,
-                () = stopped.cancelled() => return Ok(()),
-            };
-            let length = read.context("reading from the TUN device")?;
-            let policy = policy.load().as_deref();
-            self.batch(length, policy, stopped.is_cancelled())?;
+    pub async fn wait(&mut self) -> io::Result<()> {
+        if self.waits.is_none() {
+            self.waits = Some(self.queue.recv(&mut self.frame).await?);
         }
+        Ok(())
     }
 
-    /// Handles the frame that was read, and those that are there already.
-    fn batch(&mut self, first: usize, policy: Option<&Policy>, last: bool) -> anyhow::Result<()> {
-        let shared = Arc::clone(&self.shared);
-        let now = shared.clock.now();
+    /// Handles the frames that are there; tells whether there was one.
+    ///
+    /// # Errors
+    /// When the device is gone.
+    pub fn batch(&mut self, policy: Option<&Policy>) -> anyhow::Result<bool> {
+        let Some(first) = self.next()? else {
+            return Ok(false);
+        };
+        let now = self.shared.clock.now();
         let mut told = self.frame(first, policy, now);
-        for _ in 1..if last { 1 } else { BATCH } {
-            let Some(read) = self.queue.recv(&mut self.frame).now_or_never() else {
+        for _ in 1..BATCH {
+            let Some(length) = self.next()? else {
                 break;
             };
-            let length = read.context("reading from the TUN device")?;
             told |= self.frame(length, policy, now);
         }
         if told {
-            shared.records_ready.notify_one();
+            self.shared.records_ready.notify_one();
         }
-        Ok(())
+        Ok(true)
+    }
+
+    fn next(&mut self) -> anyhow::Result<Option<usize>> {
+        if self.waits.is_some() {
+            return Ok(self.waits.take());
+        }
+        let read = self.queue.recv(&mut self.frame).now_or_never();
+        read.transpose().context("reading from the TUN device")
     }
 
     /// Handles one frame. Nothing that it contains is an error here: a verdict it gets. Tells
@@ -179,7 +186,3 @@ fn write_back(queue: &impl Queue, frame: &[u8], lane: &Lane) {
         tracing::trace!(%error, "a packet could not be written back");
     }
 }
-
-#[cfg(test)]
-#[path = "pump_tests.rs"]
-mod tests;

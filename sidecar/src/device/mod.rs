@@ -6,7 +6,7 @@
 
 pub mod memory;
 pub mod pcap;
-mod sys;
+pub(crate) mod sys;
 pub mod tun;
 pub mod vnet;
 

@@ -1,4 +1,5 @@
-//! The ioctls of `/dev/net/tun`: the only file of this workspace with `unsafe`.
+//! The ioctls of `/dev/net/tun`, and one call of the allocator: with `steering/bpf_sys.rs` the only
+//! file of this workspace with `unsafe`.
 //!
 //! Not here: what the flags mean together (see [`super::tun`]). Every function takes the owner
 //! of a descriptor or returns an [`OwnedFd`], passes libc's own structs, and is safe to call with
@@ -26,6 +27,17 @@ nix::ioctl_write_ptr_bad!(tun_set_iff, TUNSETIFF, libc::ifreq);
 nix::ioctl_read_bad!(tun_get_iff, TUNGETIFF, libc::ifreq);
 nix::ioctl_write_int!(tun_set_owner, b'T', 204);
 nix::ioctl_write_int!(tun_set_offload, b'T', 208);
+
+/// Gives memory that was freed back to the kernel. glibc keeps what lies between allocations that
+/// live on, and a list of pods leaves several times as much of that as of pods. Other allocators
+/// give back by themselves.
+pub(crate) fn give_back_free_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim takes a number, locks each arena itself, and touches free chunks only.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
 
 /// Opens the clone device, non-blocking and closed on exec.
 pub(super) fn open_clone_device(path: &Path) -> io::Result<OwnedFd> {

@@ -20,6 +20,7 @@ use super::mode::ModeChoice;
 use super::problem::{Cause, Problem, own_pod_missing};
 use super::reflector::{Event, Message};
 use super::status::SourceStatus;
+use crate::device::sys::give_back_free_memory;
 use crate::directory::Directory;
 use crate::metrics::Metrics;
 use crate::publish::Published;
@@ -68,6 +69,8 @@ pub(super) struct Index {
     own_pod_missing: bool,
     /// What is wrong with a source without kinds.
     refused: Option<String>,
+    /// A whole list was read since memory was given back.
+    relisted: bool,
 }
 
 impl Index {
@@ -89,6 +92,7 @@ impl Index {
             event_at: None,
             own_pod_missing: false,
             refused: None,
+            relisted: false,
         }
     }
 
@@ -102,6 +106,7 @@ impl Index {
         let Message { kind, at, event } = message;
         match event {
             Event::Reset(items) => {
+                self.relisted = true;
                 let first = !self.synced[kind.index()];
                 self.synced[kind.index()] = true;
                 let change = self.reset(kind, items);
@@ -183,6 +188,9 @@ impl Index {
         self.tell_problem();
         if let Some(indexed) = indexed {
             self.tell_published(compiled + indexed, event_at);
+        }
+        if std::mem::take(&mut self.relisted) {
+            give_back_free_memory();
         }
     }
 

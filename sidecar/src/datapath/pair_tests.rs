@@ -1,28 +1,34 @@
-//! One pump over a device in memory.
+//! Two pumps over devices in memory.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use sidewall::engine::skipped::SkippedPorts;
-use sidewall::engine::{EngineConfig, Mode};
+use sidewall::engine::{EngineConfig, Mode, Policy};
+use sidewall::net::Direction;
+use sidewall::packet::Packet;
 use sidewall::policy::allow_list::{AllowList, DirectionList, ObjectRef};
 use sidewall::policy::lookup::{Lookup, LookupOptions};
 use sidewall::verdict::{Because, Reason, Verdict};
 
 use super::*;
 use crate::counters::slot;
+use crate::datapath::pump::Role;
 use crate::device::memory::{self, Wire};
+use crate::device::vnet::HEADER_LEN;
 
 const POD: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
 const NO_RULE: Verdict = Verdict::Block(Reason::NoRule);
 const NEW: Verdict = Verdict::Allow(Because::NotIsolated);
 
-/// A pump that runs until the test has seen enough.
+/// Pumps that run until the test has seen enough.
 struct Bench {
     wire: Wire,
+    /// Of the other direction.
+    across: Wire,
     shared: Arc<Shared>,
     direction: Direction,
-    pump: Option<Pump<memory::MemoryQueue>>,
+    pumps: Option<[Pump<memory::MemoryQueue>; 2]>,
 }
 
 impl Bench {
@@ -35,27 +41,37 @@ impl Bench {
         let shared = Arc::new(Shared::new(config));
         shared.policy.store(Some(Arc::new(policy(isolated))));
         let (queue, wire) = memory::pair();
-        let egress = direction == Direction::Egress;
-        let role = Role {
-            direction,
-            lane: 0,
-            forwarded: egress,
-            reject: egress,
+        let pump = |queue, direction| {
+            let egress = direction == Direction::Egress;
+            let role = Role {
+                direction,
+                lane: 0,
+                forwarded: egress,
+                reject: egress,
+            };
+            Pump::new(queue, role, Arc::clone(&shared))
         };
-        let pump = Pump::new(queue, role, Arc::clone(&shared));
+        let (other, across) = memory::pair();
+        let pumps = [pump(queue, direction), pump(other, direction.reversed())];
         Self {
             wire,
+            across,
             shared,
             direction,
-            pump: Some(pump),
+            pumps: Some(pumps),
         }
     }
 
-    /// Lets the pump handle all that was fed.
+    /// Lets the pumps handle all that was fed.
     async fn settle(&mut self) {
         let stopped = CancellationToken::new();
-        let running = self.pump.take().unwrap().run(stopped);
-        // The frames are there: without more of them the pump only waits.
+        let running = run(
+            self.pumps.take().unwrap(),
+            Arc::clone(&self.shared),
+            true,
+            stopped,
+        );
+        // The frames are there: without more of them the pumps only wait.
         let ended = tokio::time::timeout(std::time::Duration::from_millis(50), running).await;
         assert!(ended.is_err(), "it goes on waiting: {ended:?}");
     }
@@ -77,6 +93,25 @@ async fn what_passes_is_written_back_as_it_came() {
     assert_eq!(bench.wire.take().unwrap()[HEADER_LEN..], packet);
     assert_eq!(bench.packets(NEW), 1);
     assert_eq!(bench.shared.records.len(), 1);
+}
+
+#[tokio::test]
+async fn a_flood_of_one_direction_does_not_keep_the_other_waiting() {
+    let mut bench = Bench::new(Direction::Ingress, true);
+    let flood = 1_000;
+    for _ in 0..flood {
+        bench.wire.feed(&udp(PEER, POD, 40));
+    }
+    bench.across.feed(&udp(POD, PEER, 40));
+    bench.settle().await;
+    let records = std::iter::from_fn(|| bench.shared.records.pop());
+    let order: Vec<_> = records.map(|record| record.direction).collect();
+    assert_eq!(order.len(), flood + 1);
+    let turn = order.iter().position(|d| *d == Direction::Egress).unwrap();
+    assert!(
+        turn < flood / 2,
+        "the other had its turn after {turn} packets"
+    );
 }
 
 #[tokio::test]
