@@ -60,8 +60,8 @@ pub struct Cluster {
     services: BTreeMap<ObjectRef, Service>,
     slices: BTreeMap<ObjectRef, EndpointSlice>,
     nodes: BTreeMap<ObjectRef, Node>,
-    /// Who has, or may have, an address.
-    by_address: HashMap<IpAddr, BTreeSet<(Kind, ObjectRef)>, RandomState>,
+    /// Who has, or may have, an address: one as a rule, so a list of just that many. In order.
+    by_address: HashMap<IpAddr, Vec<(Kind, ObjectRef)>, RandomState>,
 }
 
 impl Cluster {
@@ -70,10 +70,12 @@ impl Cluster {
         let kind = object.kind();
         let id = object.id().clone();
         for address in object.addresses() {
-            self.by_address
-                .entry(address)
-                .or_default()
-                .insert((kind, id.clone()));
+            let owners = self.by_address.entry(address).or_default();
+            let owner = (kind, id.clone());
+            if let Err(place) = owners.binary_search(&owner) {
+                owners.reserve_exact(1);
+                owners.insert(place, owner);
+            }
         }
         let (old, change) = match object {
             Object::Namespace(new) => replace(&mut self.namespaces, id.clone(), *new),
@@ -217,7 +219,7 @@ impl Cluster {
     fn forget(&mut self, kind: Kind, id: &ObjectRef, addresses: impl Iterator<Item = IpAddr>) {
         for address in addresses {
             if let Some(owners) = self.by_address.get_mut(&address) {
-                owners.remove(&(kind, id.clone()));
+                owners.retain(|(of, owner)| (*of, owner) != (kind, id));
                 if owners.is_empty() {
                     self.by_address.remove(&address);
                 }
