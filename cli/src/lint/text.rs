@@ -7,7 +7,7 @@ use crate::ui;
 
 /// Findings by file, each with its line, and a count.
 pub(super) fn report(report: &Report, subject: &Subject) {
-    let mut file = None;
+    let (mut file, mut last) = (None, None);
     for finding in &report.findings {
         if file != Some(&finding.file) {
             if file.is_some() {
@@ -18,6 +18,11 @@ pub(super) fn report(report: &Report, subject: &Subject) {
             file = Some(&finding.file);
         }
         one(finding, subject);
+        // Of ten pods that want the same, once is enough.
+        if last != Some(&finding.fix) {
+            ui::paragraph(&format!("fix: {}", finding.fix), "    ");
+        }
+        last = Some(&finding.fix);
     }
     if !report.findings.is_empty() {
         ui::line("");
@@ -46,7 +51,6 @@ fn one(finding: &Finding, subject: &Subject) {
         ));
     }
     ui::paragraph(&finding.message, "    ");
-    ui::paragraph(&format!("fix: {}", finding.fix), "    ");
 }
 
 /// A line of JSON can be the whole file.
