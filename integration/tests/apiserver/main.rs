@@ -4,6 +4,7 @@
 
 mod chart;
 mod conformance;
+mod connectivity;
 mod injected;
 mod outages;
 mod rights;
