@@ -4,7 +4,6 @@
 use serde_json::Value;
 use sidewall::net::Protocol;
 use sidewall::policy::allow_list::ObjectRef;
-use sidewall::policy::cluster::Kind;
 
 use super::Source;
 
