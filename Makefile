@@ -5,7 +5,7 @@
 CARGO ?= cargo
 DEMO_ARGS ?=
 
-.PHONY: all setup build kubernetes demo test bench lint deny docs clean chart image conformance
+.PHONY: all setup build kubernetes hubble demo test bench lint deny docs clean chart image conformance
 
 all: build
 
@@ -22,13 +22,18 @@ build:
 kubernetes:
 	@./.ci/build-kubernetes || [ "$$CI" != true ]
 
+## hubble: the real hubble command line for the tests, from its Go module (two minutes, once); without Go as above
+hubble:
+	@./.ci/build-hubble || [ "$$CI" != true ]
+
 ## demo: three pods, an attacker, and six steps; no cluster needed
 demo: setup
 	$(CARGO) build --workspace --locked
 	./target/debug/sidewall demo $(DEMO_ARGS)
 
-## test: every test, including those with real packets, and those against a real kube-apiserver where Go is installed
-test: setup kubernetes
+## test: every test, including those with real packets, and those against a real kube-apiserver and a
+## real hubble where Go is installed
+test: setup kubernetes hubble
 	$(CARGO) build --workspace --locked
 	$(CARGO) test --workspace --locked
 	./target/debug/sidewall demo --tour --color never

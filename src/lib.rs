@@ -7,10 +7,12 @@
 //! The packet's path: [`packet`] → [`engine`] → [`flow`] → [`policy::lookup`] → [`verdict`] → [`record`].
 //! The policy's path: [`manifest`] or the API server → [`policy::cluster`] → [`policy::compile`] →
 //! [`policy::allow_list`] → [`policy::lookup`] for packets, [`policy::explain`] for people.
+//! The flow log's way back: [`flows`] reads it.
 #![forbid(unsafe_code)]
 
 pub mod engine;
 pub mod flow;
+pub mod flows;
 pub mod lint;
 pub mod manifest;
 pub mod net;

@@ -10,11 +10,13 @@ mod demo;
 mod diff;
 mod ends;
 mod expect;
+mod flows;
 mod graph;
 mod inject;
 mod lint;
 mod list;
 mod matrix;
+mod observe;
 mod packets;
 mod port;
 #[allow(
@@ -60,6 +62,8 @@ enum Command {
     Matrix(matrix::Args),
     Graph(graph::Args),
     Diff(diff::Args),
+    /// Follow the flow logs of all sidecars, with Hubble's flags and formats.
+    Observe(Box<observe::Args>),
     /// Puts the sidecar into the pods of manifests: YAML out, a report on stderr.
     Inject(inject::Args),
     /// Takes the sidecar out of manifests again.
@@ -97,7 +101,8 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("SIDEWALL_LOG")
-                .unwrap_or_else(|_| "warn".into()),
+                // kube tells its errors as results too, which the commands put into words.
+                .unwrap_or_else(|_| "warn,kube_client=off".into()),
         )
         .with_writer(std::io::stderr)
         .init();
@@ -115,6 +120,7 @@ fn main() -> ExitCode {
             Command::Matrix(args) => matrix::run(&args).await,
             Command::Graph(args) => graph::run(&args).await,
             Command::Diff(args) => diff::run(&args).await,
+            Command::Observe(args) => observe::run(&args).await,
             Command::Inject(args) => inject::run(&args),
             Command::Uninject(args) => inject::run_uninject(&args),
             Command::Lint(args) => lint::run(&args).await,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::Service;
 use kube::Api;
-use serde_json::Value;
+use sidewall::flows::Line;
 use sidewall::net::Protocol;
 use sidewall::policy::allow_list::ObjectRef;
 use sidewall_lab::{Lab, Outcome, Pod, Target};
@@ -67,33 +67,20 @@ async fn once(from: &Pod, to: SocketAddr, protocol: Protocol, patience: Duration
 /// What the sidecars said last of a connection.
 pub(crate) fn logged(lab: &Lab, from: &Pod, to: SocketAddr, protocol: Protocol) -> String {
     let history = lab.flows().history();
-    let line = history.iter().rev().find(|line| {
-        let text = |pointer: &str| line.flow.pointer(pointer).and_then(Value::as_str);
-        let is = |pointer: &str, address: IpAddr| {
-            text(pointer).and_then(|text| text.parse().ok()) == Some(address)
-        };
-        let port = format!("/flow/l4/{protocol}/destination_port");
-        is("/flow/IP/destination", to.ip())
-            && from
-                .addresses()
-                .iter()
-                .any(|from| is("/flow/IP/source", *from))
-            && line.flow.pointer(&port).and_then(Value::as_u64) == Some(to.port().into())
+    let mut lines = history.iter().rev().filter_map(|logged| {
+        let line = Line::read(&logged.flow).ok()?;
+        Some((&logged.pod, line))
     });
-    line.map_or_else(
+    let found = lines.find(|(_, line)| {
+        line.flow.as_deref().is_some_and(|flow| {
+            flow.ip.destination == Some(to.ip())
+                && flow.is_from(from.addresses(), protocol, to.port())
+        })
+    });
+    let said = found.and_then(|(pod, line)| Some((pod, line.flow?.verdict, line.sidewall?)));
+    said.map_or_else(
         || "no sidecar logged it".to_owned(),
-        |line| {
-            let text = |pointer: &str| {
-                let text = line.flow.pointer(pointer).and_then(Value::as_str);
-                text.unwrap_or("-")
-            };
-            format!(
-                "{} said {} {}",
-                line.pod,
-                text("/flow/verdict"),
-                text("/sidewall/verdict")
-            )
-        },
+        |(pod, verdict, own)| format!("{pod} said {verdict} {}", own.verdict),
     )
 }
 

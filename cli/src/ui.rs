@@ -1,6 +1,7 @@
 //! How output looks: colours on a terminal, plain when piped. The one place that prints.
 
 use std::fmt::Display;
+use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
@@ -49,6 +50,28 @@ pub(crate) fn paint(style: Style, text: impl Display) -> String {
 /// One line to standard output.
 pub(crate) fn line(text: impl Display) {
     anstream::println!("{text}");
+}
+
+/// One line of a long output to standard output, whose reader may have seen enough.
+///
+/// # Errors
+/// When it cannot be written; see [`is_over`].
+pub(crate) fn try_line(text: impl Display) -> std::io::Result<()> {
+    writeln!(anstream::stdout().lock(), "{text}")
+}
+
+/// One line of data to standard output as it is: nothing in it is taken for a colour.
+///
+/// # Errors
+/// When it cannot be written; see [`is_over`].
+pub(crate) fn try_data(text: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout().lock(), "{text}")
+}
+
+/// Whether writing failed because the reader has seen enough (`| head`): the end, and no mistake.
+pub(crate) fn is_over(why: &anyhow::Error) -> bool {
+    let io = why.downcast_ref::<std::io::Error>();
+    io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// One line to standard error: progress and trouble, never the answer.

@@ -20,6 +20,8 @@ pub struct FlowLine {
     pub pod: Arc<str>,
     /// The line, in Hubble's flow schema.
     pub flow: Arc<Value>,
+    /// When it was read from the sidecar: never earlier than the line before it of the same pod.
+    pub at: jiff::Timestamp,
 }
 
 /// The flow log of all sidecars. Clones share it.
@@ -65,8 +67,19 @@ impl Flows {
 
     /// Every line so far, then those to come.
     pub fn follow(&self) -> impl Stream<Item = FlowLine> + Send + Unpin + use<> {
+        let (history, live) = self.split();
+        tokio_stream::iter(history).chain(live)
+    }
+
+    /// Every line so far, and those to come: none is in both, none in neither.
+    pub(crate) fn split(
+        &self,
+    ) -> (
+        Vec<FlowLine>,
+        impl Stream<Item = FlowLine> + Send + Unpin + use<>,
+    ) {
         let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         let live = self.live();
-        tokio_stream::iter(history.clone()).chain(live)
+        (history.clone(), live)
     }
 }

@@ -5,10 +5,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use serde_json::Value;
+use sidewall::flows::{Flow, Kind, Line, Verdict};
 use sidewall::net::{Direction, Protocol};
 use sidewall::policy::allow_list::ObjectRef;
-use sidewall::policy::explain::Explanation;
 use sidewall_lab::{Capture, FlowLine, Flows, Lab, Pod, Point};
 
 /// How long the log may lag behind the packet. It takes milliseconds; a busy machine gets more.
@@ -38,7 +37,7 @@ pub(crate) struct FlowQuery {
 
 /// What was found.
 pub(crate) struct Evidence {
-    pub(crate) line: Option<Line>,
+    pub(crate) line: Option<Logged>,
     pub(crate) packets: Option<Packets>,
 }
 
@@ -52,10 +51,10 @@ pub(crate) struct Packets {
 
 /// A line of the flow log.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct Logged {
     /// The pod whose sidecar decided.
     pub(crate) pod: String,
-    value: std::sync::Arc<Value>,
+    line: Line,
 }
 
 impl Watch {
@@ -101,16 +100,16 @@ impl Watch {
 
     /// A blocked flow that is tried again under the same rules is no new line but part of a count:
     /// then the line it had still stands.
-    fn told_before(&self, query: &FlowQuery) -> Option<Line> {
+    fn told_before(&self, query: &FlowQuery) -> Option<Logged> {
         let history = self.log.history();
-        let mut lines = history.into_iter().rev().map(Line::from);
+        let mut lines = history.iter().rev().filter_map(Logged::read);
         (!query.passed).then(|| lines.find(|line| line.answers(query)))?
     }
 
-    async fn find(&mut self, query: &FlowQuery) -> Option<Line> {
+    async fn find(&mut self, query: &FlowQuery) -> Option<Logged> {
         while let Some(flow) = self.lines.next().await {
-            let line = Line::from(flow);
-            if line.answers(query) {
+            let line = Logged::read(&flow);
+            if let Some(line) = line.filter(|line| line.answers(query)) {
                 return Some(line);
             }
         }
@@ -118,58 +117,51 @@ impl Watch {
     }
 }
 
-impl From<FlowLine> for Line {
-    fn from(line: FlowLine) -> Self {
-        Self {
-            pod: line.pod.to_string(),
-            value: line.flow,
+impl Logged {
+    /// A line that cannot be read is a mistake of the sidecar's, and told.
+    pub(crate) fn read(line: &FlowLine) -> Option<Self> {
+        match Line::read(&line.flow) {
+            Ok(read) => Some(Self {
+                pod: line.pod.to_string(),
+                line: read,
+            }),
+            Err(why) => {
+                tracing::error!("a line of {}'s flow log cannot be read: {why}", line.pod);
+                None
+            }
         }
     }
-}
 
-impl Line {
     fn answers(&self, query: &FlowQuery) -> bool {
-        let l4 = format!("/flow/l4/{}/destination_port", query.protocol);
-        let direction = self.text("/flow/traffic_direction");
-        self.text("/flow/IP/source")
-            .parse()
-            .is_ok_and(|ip| query.source.contains(&ip))
-            && self.value.pointer(&l4).and_then(Value::as_u64) == Some(u64::from(query.port))
-            && query
-                .at
-                .is_none_or(|at| direction.eq_ignore_ascii_case(at.as_str()))
-            && self.text("/flow/verdict") == if query.passed { "FORWARDED" } else { "DROPPED" }
+        let verdict = if query.passed {
+            Verdict::Forwarded
+        } else {
+            Verdict::Dropped
+        };
+        self.line.flow.as_deref().is_some_and(|flow| {
+            flow.is_from(&query.source, query.protocol, query.port)
+                && query.at.is_none_or(|at| flow.direction() == Some(at))
+                && flow.verdict == verdict
+        })
     }
 
-    /// The direction in which it was judged, in lower case.
-    pub(crate) fn direction(&self) -> String {
-        self.text("/flow/traffic_direction").to_lowercase()
+    /// The direction in which it was judged.
+    pub(crate) fn direction(&self) -> &'static str {
+        let flow = self.line.flow.as_deref();
+        flow.and_then(Flow::direction)
+            .map_or("unknown", Direction::as_str)
     }
 
     /// The policies that allowed it, or those that blocked it.
     pub(crate) fn policies(&self, allowed: bool) -> Vec<ObjectRef> {
-        let list = format!(
-            "/flow/{}_{}_by",
-            self.direction(),
-            if allowed { "allowed" } else { "denied" }
-        );
-        let policies = self.value.pointer(&list).and_then(Value::as_array);
-        policies
-            .into_iter()
-            .flatten()
-            .filter_map(|policy| {
-                let text = |key: &str| policy.get(key).and_then(Value::as_str).map(str::to_owned);
-                Some(ObjectRef {
-                    namespace: text("namespace")?,
-                    name: text("name")?,
-                })
-            })
-            .collect()
+        let flow = self.line.flow.as_deref();
+        flow.map(|flow| flow.policies(allowed).collect())
+            .unwrap_or_default()
     }
 
     /// The sidecar's explanation in the core's own words, without its headline.
     pub(crate) fn why(&self) -> Vec<String> {
-        match self.explanation() {
+        match self.line.explanation() {
             Some(explanation) => explanation
                 .to_string()
                 .lines()
@@ -177,81 +169,35 @@ impl Line {
                 .map(str::to_owned)
                 .collect(),
             // A very long explanation is logged as its sentence only.
-            None => self
-                .value
-                .pointer("/why/summary")
-                .and_then(Value::as_str)
-                .map(str::to_owned)
-                .into_iter()
-                .collect(),
+            None => self.line.reason().map(str::to_owned).into_iter().collect(),
         }
-    }
-
-    /// The log does not repeat in `why` what `flow` says; here the two are one again.
-    fn explanation(&self) -> Option<Explanation> {
-        let mut why = self.value.get("why")?.clone();
-        let fields = why.as_object_mut()?;
-        let (namespace, name) = self.pod.split_once('/')?;
-        let (protocol, l4) = self.value.pointer("/flow/l4")?.as_object()?.iter().next()?;
-        let direction = self.direction();
-        let peer = if direction == "ingress" {
-            "/flow/IP/source"
-        } else {
-            "/flow/IP/destination"
-        };
-        fields.insert(
-            "pod".to_owned(),
-            serde_json::json!({"namespace": namespace, "name": name}),
-        );
-        fields.insert("direction".to_owned(), direction.as_str().into());
-        fields.insert("peer".to_owned(), self.text(peer).into());
-        fields.insert("protocol".to_owned(), protocol.as_str().into());
-        fields.insert(
-            "port".to_owned(),
-            l4.get("destination_port")
-                .cloned()
-                .unwrap_or_else(|| 0.into()),
-        );
-        serde_json::from_value(why).ok()
     }
 
     /// Who talks to whom, by name where there is one.
     pub(crate) fn headline(&self) -> String {
-        let party = |side: &str| {
-            let name = self.text(&format!("/flow/{side}/pod_name"));
-            match name {
-                "" => self.text(&format!("/flow/IP/{side}")).to_owned(),
-                name => format!("{}/{name}", self.text(&format!("/flow/{side}/namespace"))),
-            }
+        let Some(flow) = self.line.flow.as_deref() else {
+            return String::new();
         };
-        let l4 = self
-            .value
-            .pointer("/flow/l4")
-            .and_then(Value::as_object)
-            .and_then(|l4| l4.iter().next());
-        let what = l4.map_or_else(String::new, |(protocol, ports)| {
-            match ports.get("destination_port") {
-                Some(port) => format!("{protocol} {port}"),
-                None => protocol.clone(),
-            }
-        });
-        format!("{} → {} {what}", party("source"), party("destination"))
+        let what = match flow.called() {
+            (Some(protocol), port) if protocol.has_ports() => format!("{protocol} {port}"),
+            (Some(protocol), _) => protocol.to_string(),
+            (None, _) => String::new(),
+        };
+        let (from, to) = (
+            flow.name_of(Direction::Egress),
+            flow.name_of(Direction::Ingress),
+        );
+        format!("{from} → {to} {what}")
     }
 
-    /// `FORWARDED`, `DROPPED` or `AUDIT`.
-    pub(crate) fn verdict(&self) -> &str {
-        self.text("/flow/verdict")
+    /// What was decided; `None` for lines that tell of no flow.
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
+        self.line.flow.as_ref().map(|flow| flow.verdict)
     }
 
-    /// `new`, `end` or `revoked`; nothing in lines that tell of no flow.
-    pub(crate) fn kind(&self) -> &str {
-        self.text("/sidewall/kind")
-    }
-
-    fn text(&self, pointer: &str) -> &str {
-        self.value
-            .pointer(pointer)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
+    /// Whether it tells of the end of a flow.
+    pub(crate) fn is_end(&self) -> bool {
+        let own = self.line.sidewall.as_ref();
+        own.is_some_and(|own| own.kind == Kind::End)
     }
 }

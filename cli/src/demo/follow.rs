@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use futures::StreamExt as _;
+use sidewall::flows::Verdict;
 use sidewall::net::Protocol;
 use sidewall_lab::Lab;
 
-use super::evidence::Line;
+use super::evidence::Logged;
 use crate::story::{Action, Destination, Probe, Story};
 use crate::ui;
 
@@ -57,7 +58,7 @@ pub(crate) async fn stay(lab: &Lab, story: &Story) -> anyhow::Result<ExitCode> {
     loop {
         tokio::select! {
             line = lines.next() => match line {
-                Some(line) => show(&Line::from(line)),
+                Some(line) => Logged::read(&line).iter().for_each(show),
                 None => break,
             },
             caught = &mut interrupted => {
@@ -109,12 +110,12 @@ fn connect(lab: &Lab, probe: &Probe) -> Option<String> {
     ))
 }
 
-fn show(line: &Line) {
-    let (style, word) = match (line.kind(), line.verdict()) {
-        ("end", _) => (ui::FAINT, "end"),
-        (_, "FORWARDED") => (ui::GOOD, "allow"),
-        (_, "DROPPED") => (ui::BAD, "block"),
-        (_, "AUDIT") => (ui::WARN, "audit"),
+fn show(line: &Logged) {
+    let (style, word) = match line.verdict() {
+        _ if line.is_end() => (ui::FAINT, "end"),
+        Some(Verdict::Forwarded) => (ui::GOOD, "allow"),
+        Some(Verdict::Dropped) => (ui::BAD, "block"),
+        Some(Verdict::Audit) => (ui::WARN, "audit"),
         _ => return,
     };
     let at = ui::paint(ui::FAINT, format!("at {} ({})", line.pod, line.direction()));

@@ -4,6 +4,7 @@
 //! [`files`] reads manifests (what they mean is in [`sidewall::manifest`]), [`live`] asks an API
 //! server, [`workloads`] groups the pods. Next: the command asks [`sidewall::policy::reach`].
 
+mod cluster;
 mod error;
 mod files;
 mod live;
@@ -18,6 +19,7 @@ use sidewall::manifest::{self, Lines, Manifest, Manifests};
 use sidewall::policy::allow_list::ObjectRef;
 use sidewall::policy::cluster::{Cluster, Kind};
 
+pub(crate) use self::cluster::ClusterArgs;
 pub(crate) use self::error::{LoadError, Problem};
 pub(crate) use self::files::File;
 pub(crate) use self::ports::ContainerPort;

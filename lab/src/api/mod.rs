@@ -53,6 +53,7 @@ use self::routes::Shared;
 use self::store::Settings;
 pub use self::store::Store;
 use self::tls::Authority;
+use crate::flows::Flows;
 
 /// How the server is to be.
 #[derive(Debug, Clone)]
@@ -146,6 +147,7 @@ impl ApiServer {
             credentials,
             bookmark_every: options.bookmark_every,
             watch_list: options.watch_list,
+            logs: std::sync::OnceLock::new(),
         });
         let stop = CancellationToken::new();
         let app = routes::router(shared.clone());
@@ -220,6 +222,12 @@ impl ApiServer {
     /// The objects, for the lab's own reading and writing.
     pub fn store(&self) -> &Arc<Store> {
         &self.shared.store
+    }
+
+    /// Lets the logs of sidecars be read from here (`pods/NAME/log`); until then there are none.
+    pub(crate) fn serve_logs(&self, flows: Flows) {
+        // Called once, by the lab that owns the server; a second call changes nothing.
+        let _ = self.shared.logs.set(flows);
     }
 
     /// How to make the server misbehave.

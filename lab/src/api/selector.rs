@@ -3,6 +3,8 @@
 //! inside policies are not read here, the server only stores those.
 
 use serde_json::Value;
+use sidewall::policy::allow_list::Requirement;
+use sidewall::policy::selector;
 
 use super::errors::ApiError;
 use super::kinds::Kind;
@@ -13,20 +15,6 @@ use super::request::Query;
 pub(crate) struct Selector {
     labels: Vec<Requirement>,
     fields: Vec<(String, bool, String)>,
-}
-
-#[derive(Debug, Clone)]
-struct Requirement {
-    key: String,
-    test: Test,
-}
-
-#[derive(Debug, Clone)]
-enum Test {
-    In(Vec<String>),
-    NotIn(Vec<String>),
-    Exists,
-    Missing,
 }
 
 impl Selector {
@@ -55,7 +43,7 @@ impl Selector {
     }
 
     pub(crate) fn matches(&self, object: &Value) -> bool {
-        self.labels.iter().all(|r| r.matches(object))
+        self.labels.iter().all(|r| holds(r, object))
             && self
                 .fields
                 .iter()
@@ -63,20 +51,9 @@ impl Selector {
     }
 }
 
-impl Requirement {
-    fn matches(&self, object: &Value) -> bool {
-        let value = object["metadata"]["labels"]
-            .get(&self.key)
-            .and_then(Value::as_str);
-        match (&self.test, value) {
-            (Test::In(set), Some(v)) => set.iter().any(|s| s == v),
-            (Test::In(_), None) => false,
-            (Test::NotIn(set), Some(v)) => !set.iter().any(|s| s == v),
-            (Test::NotIn(_), None) => true,
-            (Test::Exists, v) => v.is_some(),
-            (Test::Missing, v) => v.is_none(),
-        }
-    }
+fn holds(requirement: &Requirement, object: &Value) -> bool {
+    let value = object["metadata"]["labels"].get(&requirement.key);
+    requirement.holds(value.and_then(Value::as_str))
 }
 
 /// The field labels that every kind, and this kind, can be selected by.
@@ -159,64 +136,18 @@ fn field(object: &Value, path: &str) -> String {
     }
 }
 
-/// Splits at commas outside of parentheses, then reads each requirement.
 fn parse_labels(text: &str) -> Result<Vec<Requirement>, String> {
-    let mut depth = 0usize;
-    let terms = text.split(|c| {
-        match c {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        c == ',' && depth == 0
-    });
-    terms
-        .map(str::trim)
-        .filter(|t| !t.is_empty())
-        .map(parse_requirement)
-        .collect()
-}
-
-fn parse_requirement(term: &str) -> Result<Requirement, String> {
-    let make = |key: &str, test: Test| {
-        let key = key.trim();
+    let requirements = selector::parse(text)?;
+    for requirement in &requirements {
+        let key = &requirement.key;
         if let Some(why) = super::validate::names::qualified_name(key)
             .into_iter()
             .next()
         {
             return Err(format!("key: Invalid value: {key:?}: {why}"));
         }
-        Ok(Requirement {
-            key: key.to_owned(),
-            test,
-        })
-    };
-    if let Some(key) = term.strip_prefix('!') {
-        return make(key, Test::Missing);
     }
-    if let Some((head, set)) = term.split_once('(') {
-        let set = set
-            .strip_suffix(')')
-            .ok_or_else(|| format!("found '{term}', expected: ',' or ')'"))?;
-        let values = set.split(',').map(|v| v.trim().to_owned()).collect();
-        let head = head.trim_end();
-        return if let Some(key) = head.strip_suffix(" notin") {
-            make(key, Test::NotIn(values))
-        } else if let Some(key) = head.strip_suffix(" in") {
-            make(key, Test::In(values))
-        } else {
-            Err(format!(
-                "found '{term}', expected: in, notin, =, ==, !=, gt, lt"
-            ))
-        };
-    }
-    if let Some((key, value)) = term.split_once("!=") {
-        return make(key, Test::NotIn(vec![value.trim().to_owned()]));
-    }
-    if let Some((key, value)) = term.split_once("==").or_else(|| term.split_once('=')) {
-        return make(key, Test::In(vec![value.trim().to_owned()]));
-    }
-    make(term, Test::Exists)
+    Ok(requirements)
 }
 
 #[cfg(test)]

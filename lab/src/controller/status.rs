@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::pods::full_name;
 use crate::pod::Pod;
+use crate::sidecar::SIDECAR_CONTAINER;
 
 /// It has addresses; nothing runs yet. Policies count for it from now on.
 pub(super) async fn has_network(
@@ -20,7 +21,8 @@ pub(super) async fn has_network(
     node: &str,
     pod: &Pod,
 ) -> Result<()> {
-    let status = status(shared, object, node, "Pending", pod.addresses());
+    let mut status = status(shared, object, node, "Pending", pod.addresses());
+    add_sidecar(&mut status, pod, false);
     write(shared, object, status).await
 }
 
@@ -31,7 +33,8 @@ pub(super) async fn running(
     node: &str,
     pod: &Pod,
 ) -> Result<()> {
-    let status = status(shared, object, node, "Running", pod.addresses());
+    let mut status = status(shared, object, node, "Running", pod.addresses());
+    add_sidecar(&mut status, pod, true);
     write(shared, object, status).await
 }
 
@@ -106,6 +109,21 @@ fn status(
         ],
         "containerStatuses": containers,
     })
+}
+
+/// The sidecar runs beside the pod, and not as one of its spec's containers; who looks for its log
+/// finds it here, as a native sidecar's.
+fn add_sidecar(status: &mut Value, pod: &Pod, runs: bool) {
+    if pod.sidecar().is_some() {
+        status["initContainerStatuses"] = json!([{
+            "name": SIDECAR_CONTAINER,
+            "image": "",
+            "imageID": "",
+            "ready": runs,
+            "started": runs,
+            "restartCount": 0,
+        }]);
+    }
 }
 
 async fn write(shared: &Shared, object: &PodObject, status: Value) -> Result<()> {

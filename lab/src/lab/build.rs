@@ -69,6 +69,10 @@ pub(super) async fn build(mut options: Builder) -> Result<Lab> {
     let (nodes, mut made) = create_nodes(&client, nodes, network.plan()).await?;
     made.extend(objects::create(&client, &without_nodes(&options.objects)).await?);
     let cluster = Arc::new(Cluster::watch(&client).await?);
+    let flows = Flows::new();
+    if let Some(embedded) = &server.embedded {
+        embedded.serve_logs(flows.clone());
+    }
     let patience = options.start_timeout;
     let shared = Arc::new(Shared {
         claim,
@@ -76,7 +80,7 @@ pub(super) async fn build(mut options: Builder) -> Result<Lab> {
         cluster,
         client,
         embedded: server.embedded.is_some(),
-        flows: Flows::new(),
+        flows,
         options,
         sidecar_binary,
         pod_kubeconfig: server.pod_kubeconfig.clone(),

@@ -22,6 +22,9 @@ use crate::flows::Flows;
 use crate::machine::claim::Claim;
 use crate::machine::namespace::Namespace;
 
+/// The container that the injector would give the pod: by this name its log is asked for.
+pub(crate) const SIDECAR_CONTAINER: &str = "sidewall";
+
 /// How long it may take to end when asked to: half of Kubernetes' grace period.
 const GRACE: Duration = Duration::from_secs(15);
 

@@ -130,11 +130,15 @@ async fn read_flows(from: Option<impl AsyncRead + Unpin>, recipe: &Recipe) {
         return;
     };
     let mut lines = BufReader::new(from).lines();
+    let mut at = jiff::Timestamp::MIN;
     while let Ok(Some(line)) = lines.next_line().await {
+        // The machine's clock may be set back; a log's times may not.
+        at = at.max(jiff::Timestamp::now());
         match serde_json::from_str::<Value>(&line) {
             Ok(flow) => recipe.flows.push(FlowLine {
                 pod: Arc::clone(&recipe.pod),
                 flow: Arc::new(flow),
+                at,
             }),
             Err(_) => tracing::warn!(pod = %recipe.pod, "no line of a flow log: {line}"),
         }

@@ -340,7 +340,8 @@ async fn a_long_list_comes_in_chunks_and_is_whole() {
 async fn logs_of_a_pod_without_containers_are_refused_clearly() {
     let k = kubectl!();
     k.server.store().create(pod("np", "web")).unwrap();
-    assert!(k.fails("logs web -n np").await.contains("(NotImplemented)"));
+    let refused = k.fails("logs web -n np").await;
+    assert!(refused.contains("is not valid for pod web"), "{refused}");
     assert!(
         k.fails("exec web -n np -- true")
             .await

@@ -34,6 +34,11 @@ pub(super) fn text(body: &'static str) -> Response {
     )
 }
 
+/// A log: text without a charset, as a kubelet sends it.
+pub(super) fn plain(body: Body) -> Response {
+    respond(200, HeaderValue::from_static("text/plain"), body)
+}
+
 pub(super) fn stream(body: Body) -> Response {
     respond(200, JSON, body)
 }

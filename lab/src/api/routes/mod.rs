@@ -4,12 +4,13 @@
 //! route per kind.
 
 mod answer;
+mod log;
 mod read;
 mod review;
 mod watch;
 mod write;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -27,6 +28,7 @@ use super::request::{Query, Target};
 use super::serve::Peer;
 use super::store::Store;
 use super::{discovery, openapi};
+use crate::flows::Flows;
 
 /// etcd's limit for a request is 1.5 MiB; the API server accepts twice that.
 const BODY_MAX: usize = 3 * 1024 * 1024;
@@ -39,6 +41,8 @@ pub(crate) struct Shared {
     pub credentials: Arc<Credentials>,
     pub bookmark_every: Duration,
     pub watch_list: bool,
+    /// What the sidecars logged.
+    pub logs: OnceLock<Flows>,
 }
 
 /// A request, read.
@@ -113,11 +117,12 @@ async fn resource(shared: &Arc<Shared>, call: Call, target: Target) -> Result<Re
     }
     match (target.subresource.as_deref(), target.verb) {
         (Some("status"), "get" | "update" | "patch") if kind.status => {}
-        (Some("log" | "exec" | "attach" | "portforward"), _) if kind.plural == "pods" => {
+        (Some("log"), "get") if kind.plural == "pods" => return log::log(shared, &call, &target),
+        (Some("exec" | "attach" | "portforward"), _) if kind.plural == "pods" => {
             return Err(ApiError::new(
                 501,
                 "NotImplemented",
-                "the lab's pods are network namespaces, not containers: there is nothing to log, exec or forward",
+                "the lab's pods are network namespaces, not containers: there is nothing to exec or forward",
             ));
         }
         (Some(_), _) => return Err(ApiError::no_such_resource()),
