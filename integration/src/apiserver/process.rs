@@ -41,7 +41,12 @@ impl Process {
             .stdout(output.try_clone()?)
             .stderr(output)
             .spawn()
-            .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+            .with_context(|| {
+                format!(
+                    "cannot have setpriv start {}",
+                    command.get_program().display()
+                )
+            })?;
         Ok(Self {
             child,
             log: log.to_owned(),

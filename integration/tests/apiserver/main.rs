@@ -5,6 +5,7 @@
 mod chart;
 mod conformance;
 mod connectivity;
+mod guide;
 mod injected;
 mod outages;
 mod rights;

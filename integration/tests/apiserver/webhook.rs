@@ -41,7 +41,7 @@ pub(crate) async fn asked(cluster: &Cluster) -> Result<()> {
 }
 
 /// The name of a pod's first init container.
-fn first_init(pod: &Value) -> &str {
+pub(crate) fn first_init(pod: &Value) -> &str {
     let name = &pod["spec"]["initContainers"][0]["name"];
     name.as_str().unwrap_or("(none)")
 }
