@@ -84,6 +84,14 @@ impl Command {
             Self::Conformance(args) => args.lab,
             Self::Test(args) => args.lab,
             _ => false,
+            Self::List(_)
+            | Self::Matrix(_)
+            | Self::Graph(_)
+            | Self::Diff(_)
+            | Self::Lint(_)
+            | Self::Observe(_)
+            | Self::Inject(_)
+            | Self::Uninject(_) => false,
         }
     }
 }
