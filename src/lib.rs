@@ -7,7 +7,7 @@
 //! The packet's path: [`packet`] → [`engine`] → [`flow`] → [`policy::lookup`] → [`verdict`] → [`record`].
 //! The policy's path: [`manifest`] or the API server → [`policy::cluster`] → [`policy::compile`] →
 //! [`policy::allow_list`] → [`policy::lookup`] for packets, [`policy::explain`] for people.
-//! The flow log's way back: [`flows`] reads it.
+//! The flow log's way back: [`flows`] reads it, [`recommend`] makes policies of it.
 #![forbid(unsafe_code)]
 
 pub mod engine;
@@ -18,6 +18,7 @@ pub mod manifest;
 pub mod net;
 pub mod packet;
 pub mod policy;
+pub mod recommend;
 pub mod record;
 pub mod spelling;
 pub mod verdict;

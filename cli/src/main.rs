@@ -19,6 +19,7 @@ mod matrix;
 mod observe;
 mod packets;
 mod port;
+mod recommend;
 #[allow(
     dead_code,
     unused_imports,
@@ -64,6 +65,8 @@ enum Command {
     Diff(diff::Args),
     /// Follow the flow logs of all sidecars, with Hubble's flags and formats.
     Observe(Box<observe::Args>),
+    /// The least-privilege policies for what flow logs tell; or which rules were never used.
+    Recommend(Box<recommend::Args>),
     /// Puts the sidecar into the pods of manifests: YAML out, a report on stderr.
     Inject(inject::Args),
     /// Takes the sidecar out of manifests again.
@@ -84,14 +87,6 @@ impl Command {
             Self::Conformance(args) => args.lab,
             Self::Test(args) => args.lab,
             _ => false,
-            Self::List(_)
-            | Self::Matrix(_)
-            | Self::Graph(_)
-            | Self::Diff(_)
-            | Self::Lint(_)
-            | Self::Observe(_)
-            | Self::Inject(_)
-            | Self::Uninject(_) => false,
         }
     }
 }
@@ -129,6 +124,7 @@ fn main() -> ExitCode {
             Command::Graph(args) => graph::run(&args).await,
             Command::Diff(args) => diff::run(&args).await,
             Command::Observe(args) => observe::run(&args).await,
+            Command::Recommend(args) => recommend::run(&args).await,
             Command::Inject(args) => inject::run(&args),
             Command::Uninject(args) => inject::run_uninject(&args),
             Command::Lint(args) => lint::run(&args).await,

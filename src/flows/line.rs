@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::layer4::{Layer4, Layer7};
 use super::parts::{
-    Addresses, Allowance, Endpoint, EventType, Layer4, Layer7, Own, Service, TrafficDirection,
-    Verdict,
+    Addresses, Allowance, Endpoint, EventType, Own, Service, TrafficDirection, Verdict,
 };
 use crate::net::{Direction, Protocol};
 use crate::policy::allow_list::ObjectRef;

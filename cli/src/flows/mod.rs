@@ -3,6 +3,7 @@
 //! ([`sidewall::flows`]); what is no line is counted and named ([`Unread`]), never dropped silently.
 
 pub(crate) mod input;
+mod log;
 mod position;
 pub(crate) mod sidecars;
 

@@ -11,7 +11,7 @@ mod flags;
 mod print;
 mod select;
 mod summary;
-mod times;
+pub(crate) mod times;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

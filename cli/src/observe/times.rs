@@ -61,7 +61,7 @@ impl TimeFormat {
 }
 
 /// A time as typed: so long ago, or one of the formats above.
-pub(super) fn read(text: &str, now: Timestamp) -> Option<Timestamp> {
+pub(crate) fn read(text: &str, now: Timestamp) -> Option<Timestamp> {
     if let Ok(ago) = text.parse::<SignedDuration>() {
         return now.checked_sub(ago).ok();
     }

@@ -1,26 +1,30 @@
 //! Which flows are shown: Hubble's filters, with Hubble's meaning.
 //!
-//! [`grammar`] turns flags in the order in which they were typed into a [`Filter`], once, with every
+//! [`parse`] turns flags in the order in which they were typed into a [`Filter`], once, with every
 //! mistake at once; matching a line then neither parses nor allocates. A flow must meet each flag
 //! that is given, with one of its values; what follows a `--not` must not be met by it. A flag that
 //! speaks of either end (`--pod`) is met by one end as a whole: `--pod a --port 80` is a flow from
 //! `a` and port 80, or one to `a` and port 80. Nothing here knows where flows come from: the
 //! command line and the web page share it.
 
-pub mod grammar;
+pub mod flags;
+mod grammar;
 mod labels;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-pub use self::grammar::{FLAGS, Flag, Mistake, parse};
+pub use self::flags::{FLAGS, Flag};
+pub use self::grammar::{Mistake, parse};
 use self::labels::Labels;
 use super::Endpoint;
+use super::layer4::Layer4;
 use super::line::{Flow, Line};
-use super::parts::{EventType, Layer4, Service, TrafficDirection, Verdict};
+use super::parts::{EventType, Service, TrafficDirection, Verdict};
 
 /// A filter, ready to be asked.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -157,6 +157,31 @@ impl PolicyDocument {
         }
     }
 
+    /// A policy for both directions.
+    #[must_use]
+    pub fn both(
+        namespace: &str,
+        name: &str,
+        selects: Selector,
+        ingress: Vec<RuleDocument>,
+        egress: Vec<RuleDocument>,
+    ) -> Self {
+        let mut policy = Self::new(namespace, name, selects, Direction::Ingress, ingress);
+        let mut other = Self::new(
+            namespace,
+            name,
+            Selector::default(),
+            Direction::Egress,
+            egress,
+        );
+        policy
+            .spec
+            .policy_types
+            .append(&mut other.spec.policy_types);
+        policy.spec.egress = other.spec.egress;
+        policy
+    }
+
     /// Gives it another name.
     pub fn rename(&mut self, name: String) {
         self.metadata.name = name;

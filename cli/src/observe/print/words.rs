@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use anstyle::{AnsiColor, Style};
-use sidewall::flows::filter::grammar::{IDENTITIES, TRACE_POINTS};
+use sidewall::flows::filter::flags::{IDENTITIES, TRACE_POINTS};
 use sidewall::flows::{
     Allowance, Endpoint, EventType, Flow, Layer4, Service, TrafficDirection, Verdict,
 };
