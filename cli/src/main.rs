@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod can;
+mod check;
 mod completions;
 mod conformance;
 mod connections;
@@ -55,6 +56,8 @@ enum Command {
     Why(why::Args),
     /// Whether a connection can be made: one word and an exit code.
     Can(can::Args),
+    /// Whether a cluster can have sidecars, and whether those it has are as they should be.
+    Check(check::Args),
     /// A cluster in a box on this machine: watch policies block and allow real connections.
     Demo(demo::Args),
     /// Hold the policy engine against recorded cases of public suites.
@@ -117,6 +120,7 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Why(args) => why::run(&args).await,
             Command::Can(args) => can::run(&args).await,
+            Command::Check(args) => check::run(&args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Conformance(args) => conformance::run(&args).await,
             Command::List(args) => list::run(&args).await,

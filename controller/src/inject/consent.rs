@@ -112,7 +112,10 @@ impl fmt::Display for Skip {
 
 impl Consent<'_> {
     /// `None`: inject it. What the cluster forbids goes before what the pod wants.
-    pub(super) fn of(&self, pod: &Node) -> Result<Option<Skip>, String> {
+    ///
+    /// # Errors
+    /// An answer that is neither yes nor no.
+    pub fn of(&self, pod: &Node) -> Result<Option<Skip>, String> {
         let namespace = self.namespace.unwrap_or_default();
         if SYSTEM_NAMESPACES.contains(&namespace) {
             return Ok(Some(Skip::SystemNamespace));

@@ -137,6 +137,15 @@ impl User {
         ApiError::forbidden(kind, target.name.as_deref().unwrap_or_default(), &why)
     }
 
+    /// The same for a review, which is no stored kind.
+    pub(crate) fn refusal_of(&self, ask: &Ask<'_>) -> ApiError {
+        let message = format!(
+            "{}.{} is forbidden: User {:?} cannot {} resource {:?} in API group {:?} at the cluster scope",
+            ask.resource, ask.group, self.name, ask.verb, ask.resource, ask.group
+        );
+        ApiError::new(403, "Forbidden", message)
+    }
+
     /// `userInfo` of a self review.
     pub(crate) fn info(&self) -> Value {
         json!({ "username": self.name, "groups": self.groups })
@@ -155,6 +164,12 @@ impl Credentials {
     pub(crate) fn add_token(&self, token: &str, user: User) {
         let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
         tokens.insert(token.to_owned(), user);
+    }
+
+    /// The user of that name who has a token.
+    pub(crate) fn named(&self, name: &str) -> Option<User> {
+        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        tokens.values().find(|user| user.name == name).cloned()
     }
 
     pub(crate) fn add_certificate(&self, der: &[u8], user: User) {

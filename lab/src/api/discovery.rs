@@ -20,7 +20,7 @@ const VERBS: [&str; 8] = [
 ];
 
 /// Kinds that are asked and not stored: group, plural, singular, kind.
-pub(crate) const REVIEWS: [(&str, &str, &str, &str); 3] = [
+pub(crate) const REVIEWS: [(&str, &str, &str, &str); 4] = [
     (
         "authentication.k8s.io",
         "selfsubjectreviews",
@@ -38,6 +38,12 @@ pub(crate) const REVIEWS: [(&str, &str, &str, &str); 3] = [
         "selfsubjectrulesreviews",
         "selfsubjectrulesreview",
         "SelfSubjectRulesReview",
+    ),
+    (
+        "authorization.k8s.io",
+        "subjectaccessreviews",
+        "subjectaccessreview",
+        "SubjectAccessReview",
     ),
 ];
 

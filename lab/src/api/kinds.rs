@@ -1,7 +1,9 @@
 //! The kinds that are served, as data: names, scope, what `api-resources` shows, and the type that
 //! an object must decode into. Everything else (discovery, paths, tables, validation) asks this list.
 
-use k8s_openapi::api::{coordination, core::v1 as core, discovery, networking};
+use k8s_openapi::api::{
+    admissionregistration, apps, coordination, core::v1 as core, discovery, networking,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -80,8 +82,10 @@ fn decode<T: DeserializeOwned>(value: &Value) -> Result<(), serde_json::Error> {
 }
 
 /// The group and version pairs that are served, in the order of discovery.
-pub(crate) const GROUPS: [&str; 6] = [
+pub(crate) const GROUPS: [&str; 8] = [
     "",
+    "admissionregistration.k8s.io",
+    "apps",
     "authentication.k8s.io",
     "authorization.k8s.io",
     "coordination.k8s.io",
@@ -90,7 +94,7 @@ pub(crate) const GROUPS: [&str; 6] = [
 ];
 
 /// Every stored kind.
-pub static KINDS: [Kind; 11] = [
+pub static KINDS: [Kind; 15] = [
     Kind {
         group: "",
         version: "v1",
@@ -202,6 +206,62 @@ pub static KINDS: [Kind; 11] = [
         generation: false,
         schema: "io.k8s.api.core.v1.Service",
         decode: decode::<core::Service>,
+    },
+    Kind {
+        group: "admissionregistration.k8s.io",
+        version: "v1",
+        plural: "mutatingwebhookconfigurations",
+        singular: "mutatingwebhookconfiguration",
+        kind: "MutatingWebhookConfiguration",
+        short_names: &[],
+        categories: &["api-extensions"],
+        namespaced: false,
+        status: false,
+        generation: true,
+        schema: "io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration",
+        decode: decode::<admissionregistration::v1::MutatingWebhookConfiguration>,
+    },
+    Kind {
+        group: "admissionregistration.k8s.io",
+        version: "v1",
+        plural: "validatingadmissionpolicybindings",
+        singular: "validatingadmissionpolicybinding",
+        kind: "ValidatingAdmissionPolicyBinding",
+        short_names: &[],
+        categories: &["api-extensions"],
+        namespaced: false,
+        status: false,
+        generation: true,
+        schema: "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBinding",
+        decode: decode::<admissionregistration::v1::ValidatingAdmissionPolicyBinding>,
+    },
+    Kind {
+        group: "apps",
+        version: "v1",
+        plural: "daemonsets",
+        singular: "daemonset",
+        kind: "DaemonSet",
+        short_names: &["ds"],
+        categories: &["all"],
+        namespaced: true,
+        status: true,
+        generation: true,
+        schema: "io.k8s.api.apps.v1.DaemonSet",
+        decode: decode::<apps::v1::DaemonSet>,
+    },
+    Kind {
+        group: "apps",
+        version: "v1",
+        plural: "deployments",
+        singular: "deployment",
+        kind: "Deployment",
+        short_names: &["deploy"],
+        categories: &["all"],
+        namespaced: true,
+        status: true,
+        generation: true,
+        schema: "io.k8s.api.apps.v1.Deployment",
+        decode: decode::<apps::v1::Deployment>,
     },
     Kind {
         group: "coordination.k8s.io",

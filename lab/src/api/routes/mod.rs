@@ -96,7 +96,7 @@ async fn route(shared: &Arc<Shared>, call: Call) -> Result<Response, ApiError> {
         return resource(shared, call, target).await;
     }
     if call.method == Method::POST
-        && let Some(answer) = review::answer(&call)?
+        && let Some(answer) = review::answer(shared, &call)?
     {
         return Ok(answer);
     }

@@ -20,6 +20,10 @@ ROOTS = [
     "io.k8s.api.core.v1." + k
     for k in "ConfigMap Endpoints Event Namespace Node Pod Service ServiceAccount".split()
 ] + [
+    "io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration",
+    "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBinding",
+    "io.k8s.api.apps.v1.DaemonSet",
+    "io.k8s.api.apps.v1.Deployment",
     "io.k8s.api.coordination.v1.Lease",
     "io.k8s.api.discovery.v1.EndpointSlice",
     "io.k8s.api.networking.v1.NetworkPolicy",
@@ -27,6 +31,7 @@ ROOTS = [
     "io.k8s.api.authentication.v1.TokenRequest",
     "io.k8s.api.authorization.v1.SelfSubjectAccessReview",
     "io.k8s.api.authorization.v1.SelfSubjectRulesReview",
+    "io.k8s.api.authorization.v1.SubjectAccessReview",
 ]
 PREFIX = "#/$defs/"
 

@@ -1,0 +1,279 @@
+//! Everything that is read from a cluster, at once. What could not be read is kept with the reason, so
+//! that one missing right costs the checks that need it and no others.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingAdmissionPolicyBinding,
+};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
+    SubjectAccessReviewSpec,
+};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use kube::api::{Api, ListParams, PostParams};
+use kube::{Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use sidewall_controller::inject::consent::INJECT;
+use sidewall_controller::why::why;
+
+use super::rights::{self, Right};
+
+/// Objects a request: what kubectl takes.
+const PAGE: u32 = 500;
+
+/// No answer comes later.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Questions under way at once.
+const AT_ONCE: usize = 16;
+
+/// A list, or why there is none.
+pub(super) type Read<T> = Result<T, String>;
+
+/// What was read.
+#[derive(Debug)]
+pub(super) struct Facts {
+    /// Seconds since 1970.
+    pub(super) now: i64,
+    /// `v1.36.0`, as the server says it.
+    pub(super) version: String,
+    /// The groups of the API: what custom resources there are, without a right to list them.
+    pub(super) groups: Read<Vec<String>>,
+    pub(super) namespaces: Read<Vec<Namespace>>,
+    pub(super) nodes: Read<Vec<Node>>,
+    pub(super) pods: Read<Vec<Pod>>,
+    pub(super) daemon_sets: Read<Vec<DaemonSet>>,
+    pub(super) deployments: Read<Vec<Deployment>>,
+    pub(super) webhooks: Read<Vec<MutatingWebhookConfiguration>>,
+    pub(super) admission_bindings: Read<Vec<ValidatingAdmissionPolicyBinding>>,
+    /// The release's namespace.
+    pub(super) release_namespace: String,
+    /// May the one who asks do this?
+    pub(super) own_rights: Vec<(Right, Read<bool>)>,
+    /// Of the service accounts of pods with a sidecar, what they may not do.
+    pub(super) sidecar_rights: Read<BTreeMap<String, Vec<Right>>>,
+    /// What came of a pod that asks for a sidecar, created as a dry run. `None`: not asked.
+    pub(super) dry_run: Option<DryRun>,
+}
+
+/// A pod, created as a dry run.
+#[derive(Debug)]
+pub(super) struct DryRun {
+    pub(super) namespace: String,
+    /// The pod as it would be, or the API server's words.
+    pub(super) outcome: Read<Box<Pod>>,
+}
+
+impl Facts {
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// When not even the version is told.
+    pub(super) async fn read(
+        client: &Client,
+        pre: bool,
+        release_namespace: &str,
+        asked: &[String],
+    ) -> anyhow::Result<Self> {
+        let version = tokio::time::timeout(PATIENCE, client.apiserver_version()).await??;
+        let (groups, namespaces, nodes, pods, daemon_sets) = tokio::join!(
+            groups(client),
+            list::<Namespace>(client),
+            list::<Node>(client),
+            list::<Pod>(client),
+            list::<DaemonSet>(client),
+        );
+        let mut facts = Self {
+            now: jiff::Timestamp::now().as_second(),
+            version: version.git_version,
+            groups,
+            namespaces,
+            nodes,
+            pods,
+            daemon_sets,
+            deployments: Ok(Vec::new()),
+            webhooks: Ok(Vec::new()),
+            admission_bindings: Ok(Vec::new()),
+            release_namespace: release_namespace.to_owned(),
+            own_rights: Vec::new(),
+            sidecar_rights: Ok(BTreeMap::new()),
+            dry_run: None,
+        };
+        if pre {
+            facts.own_rights = own_rights(client, release_namespace).await;
+            return Ok(facts);
+        }
+        (facts.deployments, facts.webhooks, facts.admission_bindings) =
+            tokio::join!(list(client), list(client), list(client));
+        facts.sidecar_rights = sidecar_rights(client, &facts).await;
+        let opted_in = facts.opted_in();
+        let namespace = opted_in.first().or(asked.first());
+        let namespace = namespace.map_or("default", String::as_str).to_owned();
+        let outcome = dry_run(client, &namespace).await;
+        facts.dry_run = Some(DryRun { namespace, outcome });
+        Ok(facts)
+    }
+
+    /// The names of the namespaces whose label says `enabled`.
+    pub(super) fn opted_in(&self) -> Vec<String> {
+        let namespaces = self.namespaces.iter().flatten();
+        namespaces
+            .filter(|namespace| {
+                namespace
+                    .labels()
+                    .get(INJECT)
+                    .is_some_and(|says| says == "enabled")
+            })
+            .map(ResourceExt::name_any)
+            .collect()
+    }
+}
+
+async fn list<K>(client: &Client) -> Read<Vec<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    let api: Api<K> = Api::all(client.clone());
+    let mut params = ListParams::default().limit(PAGE);
+    let mut all = Vec::new();
+    let what = K::plural(&());
+    loop {
+        let page = tokio::time::timeout(PATIENCE, api.list(&params)).await;
+        let page = match page {
+            Ok(Ok(page)) => page,
+            // A server that does not have the kind has none of it.
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => return Ok(all),
+            Ok(Err(error)) => return Err(format!("listing {what}: {}", why(&error))),
+            Err(_) => return Err(format!("listing {what}: no answer within {PATIENCE:?}")),
+        };
+        all.extend(page.items);
+        match page.metadata.continue_ {
+            Some(next) if !next.is_empty() => params = params.continue_token(&next),
+            _ => return Ok(all),
+        }
+    }
+}
+
+async fn groups(client: &Client) -> Read<Vec<String>> {
+    let groups = client.list_api_groups().await;
+    let groups = groups.map_err(|error| format!("listing the API's groups: {}", why(&error)))?;
+    Ok(groups.groups.into_iter().map(|group| group.name).collect())
+}
+
+async fn own_rights(client: &Client, release_namespace: &str) -> Vec<(Right, Read<bool>)> {
+    let api: Api<SelfSubjectAccessReview> = Api::all(client.clone());
+    let asked = rights::to_install(release_namespace)
+        .into_iter()
+        .map(|right| {
+            let api = api.clone();
+            async move {
+                let review = SelfSubjectAccessReview {
+                    spec: SelfSubjectAccessReviewSpec {
+                        resource_attributes: Some(attributes(&right)),
+                        ..SelfSubjectAccessReviewSpec::default()
+                    },
+                    ..SelfSubjectAccessReview::default()
+                };
+                let answer = api.create(&PostParams::default(), &review).await;
+                let allowed = answer
+                    .map(|review| review.status.is_some_and(|status| status.allowed))
+                    .map_err(|error| why(&error));
+                (right, allowed)
+            }
+        });
+    stream::iter(asked).buffered(AT_ONCE).collect().await
+}
+
+/// Of each service account that a pod with a sidecar runs as.
+async fn sidecar_rights(client: &Client, facts: &Facts) -> Read<BTreeMap<String, Vec<Right>>> {
+    let pods = facts.pods.as_ref().map_err(Clone::clone)?;
+    let mut accounts: Vec<(String, String)> = pods
+        .iter()
+        .filter(|pod| super::sidecars::sidecar(pod).is_some())
+        .map(|pod| {
+            let account = pod
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.service_account_name.clone());
+            let account = account.unwrap_or_else(|| "default".to_owned());
+            (pod.namespace().unwrap_or_default(), account)
+        })
+        .collect();
+    accounts.sort_unstable();
+    accounts.dedup();
+    let questions = accounts.into_iter().flat_map(|(namespace, account)| {
+        let rights = rights::of_a_sidecar(&namespace);
+        rights
+            .into_iter()
+            .map(move |right| (namespace.clone(), account.clone(), right))
+    });
+    let api: Api<SubjectAccessReview> = Api::all(client.clone());
+    let mut answers = stream::iter(questions)
+        .map(|(namespace, account, right)| {
+            let api = api.clone();
+            async move {
+                let review = SubjectAccessReview {
+                    spec: SubjectAccessReviewSpec {
+                        user: Some(format!("system:serviceaccount:{namespace}:{account}")),
+                        groups: Some(vec![
+                            "system:serviceaccounts".to_owned(),
+                            format!("system:serviceaccounts:{namespace}"),
+                            "system:authenticated".to_owned(),
+                        ]),
+                        resource_attributes: Some(attributes(&right)),
+                        ..SubjectAccessReviewSpec::default()
+                    },
+                    ..SubjectAccessReview::default()
+                };
+                let answer = api.create(&PostParams::default(), &review).await;
+                (format!("{namespace}/{account}"), right, answer)
+            }
+        })
+        .buffered(AT_ONCE);
+    let mut missing: BTreeMap<String, Vec<Right>> = BTreeMap::new();
+    while let Some((account, right, answer)) = answers.next().await {
+        let review =
+            answer.map_err(|error| format!("asking what {account} may: {}", why(&error)))?;
+        if !review.status.is_some_and(|status| status.allowed) {
+            missing.entry(account).or_default().push(right);
+        }
+    }
+    Ok(missing)
+}
+
+fn attributes(right: &Right) -> ResourceAttributes {
+    ResourceAttributes {
+        verb: Some(right.verb.to_owned()),
+        group: Some(right.group.to_owned()),
+        resource: Some(right.resource.to_owned()),
+        namespace: right.namespace.clone(),
+        ..ResourceAttributes::default()
+    }
+}
+
+/// Has the API server call the webhook, and keeps nothing.
+async fn dry_run(client: &Client, namespace: &str) -> Read<Box<Pod>> {
+    let pod = json!({
+        "metadata": {"generateName": "sidewall-check-", "labels": {INJECT: "enabled"}},
+        "spec": {"containers": [{"name": "app", "image": "example.org/sidewall-check"}]},
+    });
+    let pod: Pod = serde_json::from_value(pod).map_err(|error| error.to_string())?;
+    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let params = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    match tokio::time::timeout(PATIENCE, api.create(&params, &pod)).await {
+        Ok(Ok(pod)) => Ok(Box::new(pod)),
+        Ok(Err(kube::Error::Api(status))) => Err(status.message),
+        Ok(Err(error)) => Err(why(&error)),
+        Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+    }
+}
