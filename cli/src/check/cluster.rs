@@ -24,8 +24,9 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
         Ok(Some(seen)) => VERSION.bad(seen),
         Err(why) => VERSION.unknown(why),
     };
+    let has_sidecars = version.verdict == Verdict::Good;
     let mut findings = vec![version];
-    if let Ok(Some(seen)) = says(ADMISSION_POLICIES) {
+    if has_sidecars && let Ok(Some(seen)) = says(ADMISSION_POLICIES) {
         findings.push(ADMISSION_POLICY.warning(seen));
     }
     findings.push(nodes(facts));

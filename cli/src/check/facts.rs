@@ -20,7 +20,7 @@ use kube::api::{Api, ListParams, PostParams};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use sidewall_controller::inject::consent::INJECT;
+use sidewall_controller::inject::consent::{INJECT, SYSTEM_NAMESPACES};
 use sidewall_controller::why::why;
 
 use super::rights::{self, Right};
@@ -121,18 +121,18 @@ impl Facts {
         Ok(facts)
     }
 
-    /// The names of the namespaces whose label says `enabled`.
+    /// The names of the namespaces whose pods get sidecars because of their label.
     pub(super) fn opted_in(&self) -> Vec<String> {
         let namespaces = self.namespaces.iter().flatten();
-        namespaces
-            .filter(|namespace| {
-                namespace
-                    .labels()
-                    .get(INJECT)
-                    .is_some_and(|says| says == "enabled")
-            })
-            .map(ResourceExt::name_any)
-            .collect()
+        let asks = |namespace: &&Namespace| {
+            let says = namespace.labels().get(INJECT);
+            says.is_some_and(|says| says == "enabled")
+        };
+        let names = namespaces.filter(asks).map(ResourceExt::name_any);
+        let never = |name: &String| {
+            *name == self.release_namespace || SYSTEM_NAMESPACES.contains(&name.as_str())
+        };
+        names.filter(|name| !never(name)).collect()
     }
 }
 
@@ -150,7 +150,7 @@ where
             Ok(Ok(page)) => page,
             // A server that does not have the kind has none of it.
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => return Ok(all),
-            Ok(Err(error)) => return Err(format!("listing {what}: {}", why(&error))),
+            Ok(Err(error)) => return Err(format!("listing {what}: {}", said(&error))),
             Err(_) => return Err(format!("listing {what}: no answer within {PATIENCE:?}")),
         };
         all.extend(page.items);
@@ -163,7 +163,7 @@ where
 
 async fn groups(client: &Client) -> Read<Vec<String>> {
     let groups = client.list_api_groups().await;
-    let groups = groups.map_err(|error| format!("listing the API's groups: {}", why(&error)))?;
+    let groups = groups.map_err(|error| format!("listing the API's groups: {}", said(&error)))?;
     Ok(groups.groups.into_iter().map(|group| group.name).collect())
 }
 
@@ -184,7 +184,7 @@ async fn own_rights(client: &Client, release_namespace: &str) -> Vec<(Right, Rea
                 let answer = api.create(&PostParams::default(), &review).await;
                 let allowed = answer
                     .map(|review| review.status.is_some_and(|status| status.allowed))
-                    .map_err(|error| why(&error));
+                    .map_err(|error| said(&error));
                 (right, allowed)
             }
         });
@@ -240,7 +240,7 @@ async fn sidecar_rights(client: &Client, facts: &Facts) -> Read<BTreeMap<String,
     let mut missing: BTreeMap<String, Vec<Right>> = BTreeMap::new();
     while let Some((account, right, answer)) = answers.next().await {
         let review =
-            answer.map_err(|error| format!("asking what {account} may: {}", why(&error)))?;
+            answer.map_err(|error| format!("asking what {account} may: {}", said(&error)))?;
         if !review.status.is_some_and(|status| status.allowed) {
             missing.entry(account).or_default().push(right);
         }
@@ -258,6 +258,14 @@ fn attributes(right: &Right) -> ResourceAttributes {
     }
 }
 
+/// The API server's own words, where it said any.
+fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => why(other),
+    }
+}
+
 /// Has the API server call the webhook, and keeps nothing.
 async fn dry_run(client: &Client, namespace: &str) -> Read<Box<Pod>> {
     let pod = json!({
@@ -272,8 +280,7 @@ async fn dry_run(client: &Client, namespace: &str) -> Read<Box<Pod>> {
     };
     match tokio::time::timeout(PATIENCE, api.create(&params, &pod)).await {
         Ok(Ok(pod)) => Ok(Box::new(pod)),
-        Ok(Err(kube::Error::Api(status))) => Err(status.message),
-        Ok(Err(error)) => Err(why(&error)),
+        Ok(Err(error)) => Err(said(&error)),
         Err(_) => Err(format!("no answer within {PATIENCE:?}")),
     }
 }

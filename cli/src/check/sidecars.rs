@@ -60,8 +60,13 @@ fn rbac(facts: &Facts) -> Finding {
         Err(why) => return RBAC.unknown(why.clone()),
     };
     let missing = missing.iter().map(|(account, rights)| {
-        let rights: Vec<String> = rights.iter().map(ToString::to_string).collect();
-        format!("service account {account} may not {}", rights.join(", "))
+        let of_a_kind = rights.chunk_by(|one, next| one.resource == next.resource);
+        let kinds = of_a_kind.map(|rights| {
+            let verbs: Vec<&str> = rights.iter().map(|right| right.verb).collect();
+            format!("{} {}", verbs.join(" and "), rights[0].resource)
+        });
+        let kinds: Vec<String> = kinds.collect();
+        format!("service account {account} may not {}", kinds.join(", "))
     });
     RBAC.unless_empty(Verdict::Bad, missing.collect())
 }

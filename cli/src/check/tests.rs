@@ -25,7 +25,7 @@ fn good() -> Facts {
         now: 1_800_000_000,
         version: "v1.36.3".to_owned(),
         groups: Ok(vec!["apps".to_owned()]),
-        namespaces: Ok(vec![from(
+        namespaces: Ok(vec![object(
             json!({"metadata": {"name": "shop", "labels": {"sidewall.dev/inject": "enabled"}}}),
         )]),
         nodes: Ok(Vec::new()),
@@ -281,7 +281,7 @@ fn each_mistake_is_found_by_its_own_check_and_no_other() {
             },
             "rbac",
             Verdict::Bad,
-            "service account shop/default may not watch networkpolicies.networking.k8s.io in namespace shop",
+            "service account shop/default may not watch networkpolicies",
         ),
     ];
     for (change, name, verdict, says) in rows {
