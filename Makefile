@@ -4,8 +4,9 @@
 
 CARGO ?= cargo
 DEMO_ARGS ?=
+E2E_ARGS ?=
 
-.PHONY: all setup build kubernetes hubble demo test bench lint deny docs clean chart image conformance
+.PHONY: all setup build kubernetes hubble demo test e2e bench lint deny docs clean chart image conformance
 
 all: build
 
@@ -44,6 +45,10 @@ conformance: setup kubernetes
 	$(CARGO) build --workspace --locked
 	./target/debug/sidewall conformance --lab ../shared/conformance/upstream_e2e.json.gz
 	SIDEWALL_CONFORMANCE=all $(CARGO) test --workspace --locked --test apiserver -- --nocapture conformance
+
+## e2e: in a real cluster of one node, made on this machine: root, Go, some minutes (E2E_ARGS=--all: every truth table)
+e2e: setup
+	./.ci/e2e $(E2E_ARGS)
 
 ## bench: side-by-side figures, as ratios within one run (release build)
 bench: setup

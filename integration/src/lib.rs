@@ -5,7 +5,9 @@
 
 pub mod apiserver;
 pub mod bench;
+pub mod cluster;
 pub mod container;
+pub mod e2e;
 pub mod helm;
 pub mod kubectl;
 pub mod stats;

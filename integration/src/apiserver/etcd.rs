@@ -20,15 +20,15 @@ const LONGEST: usize = 1 << 20;
 
 /// A running etcd.
 #[derive(Debug)]
-pub(super) struct Etcd {
+pub(crate) struct Etcd {
     /// `http://127.0.0.1:port`.
-    pub(super) url: String,
+    pub(crate) url: String,
     process: Process,
 }
 
 impl Etcd {
     /// Starts one with its data in the folder, and waits until it answers.
-    pub(super) async fn start(program: &Path, folder: &Path) -> Result<Self> {
+    pub(crate) async fn start(program: &Path, folder: &Path) -> Result<Self> {
         let url = format!("http://127.0.0.1:{}", free_port()?);
         let peers = format!("http://127.0.0.1:{}", free_port()?);
         let mut command = Command::new(program);
@@ -62,7 +62,7 @@ impl Etcd {
     }
 
     /// Forgets every version but the present one, as kube-apiserver has it do every five minutes.
-    pub(super) async fn compact(&self) -> Result<()> {
+    pub(crate) async fn compact(&self) -> Result<()> {
         let revision = self.revision().await?;
         let request = json!({"revision": revision, "physical": true});
         self.ask("kv/compaction", &request).await.map(drop)

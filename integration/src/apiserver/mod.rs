@@ -12,12 +12,12 @@
 //! Nothing of it outlives the test, however it ends; see [`process`].
 
 mod controller;
-mod etcd;
+pub(crate) mod etcd;
 mod keys;
 mod namespaces;
-mod process;
+pub(crate) mod process;
 mod relay;
-mod server;
+pub(crate) mod server;
 mod services;
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -65,7 +65,7 @@ impl Recipe {
 }
 
 /// Waits until the server says that it is ready: its own roles and namespaces are there then.
-pub(super) async fn ready(process: &mut Process, client: &Client) -> Result<()> {
+pub(crate) async fn ready(process: &mut Process, client: &Client) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let request = Request::get("/readyz?verbose").body(Vec::new())?;
