@@ -76,3 +76,22 @@ pub fn certificate_ends(seconds_since_1970: i64) {
 pub fn leads(leads: bool) {
     gauge!(LEADS).set(if leads { 1.0 } else { 0.0 });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{CERTIFICATE_ENDS, EVENTS_LOST, LEADS, PODS, SECONDS};
+
+    #[test]
+    fn operations_md_has_every_metric_and_no_other() {
+        let page = include_str!("../../docs/operations.md");
+        let mut written = [PODS, SECONDS, EVENTS_LOST, CERTIFICATE_ENDS, LEADS];
+        let rows = page.lines().filter(|line| line.starts_with("| `sidewall_"));
+        let words = rows.flat_map(|line| line.split('`'));
+        let mut told: Vec<&str> = words
+            .filter(|word| word.starts_with("sidewall_injector_"))
+            .collect();
+        written.sort_unstable();
+        told.sort_unstable();
+        assert_eq!(told, written);
+    }
+}

@@ -356,4 +356,24 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn operations_md_has_every_metric_and_no_other() {
+        let page = include_str!("../../docs/operations.md");
+        let metrics = Metrics::new().expect("metrics");
+        metrics.compiled(Duration::from_micros(300));
+        metrics.enforced(Duration::from_millis(3));
+        let text = metrics.render(&crate::testing::shared(), &Snapshot::default());
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let mut written: Vec<&str> = types.filter_map(|line| line.split(' ').next()).collect();
+        let mut told: Vec<&str> = page
+            .lines()
+            .filter(|line| line.starts_with("| `sidewall_"))
+            .flat_map(|line| line.split('`'))
+            .filter(|word| word.starts_with("sidewall_") && !word.starts_with("sidewall_injector_"))
+            .collect();
+        written.sort_unstable();
+        told.sort_unstable();
+        assert_eq!(told, written);
+    }
 }

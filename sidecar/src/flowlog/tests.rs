@@ -276,3 +276,42 @@ fn addresses_are_plain_text() {
         .expect("an address");
     assert_eq!(source, ip("10.0.0.2"));
 }
+
+#[test]
+fn operations_md_has_every_field_and_every_reason() {
+    let page = include_str!("../../../docs/operations.md");
+    let has = |word: &str| page.contains(&format!("`{word}`"));
+    for verdict in Verdict::ALL {
+        assert!(has(verdict.as_str()), "reason {}", verdict.as_str());
+    }
+    let mut revoked = of_generation_1(ended());
+    revoked.kind = RecordKind::Revoked;
+    revoked.verdict = Verdict::Block(Reason::PolicyChanged);
+    let records = [allowed(), blocked(40_000), ended(), revoked].map(of_generation_1);
+    let mut lines = json_lines(&records);
+    let lost = hubble::lost_line(7, "records-lost", jiff::Timestamp::UNIX_EPOCH, "node-1");
+    lines.push(serde_json::from_str(&lost).expect("JSON"));
+    for line in lines {
+        let top = line.as_object().expect("an object");
+        for (name, value) in top {
+            // What stands beside the flow has rows of its own for the top alone, or for its parts.
+            let parts: Vec<String> = match (name.as_str(), value.as_object()) {
+                ("flow" | "sidewall", Some(parts)) => {
+                    parts.keys().map(|part| format!("{name}.{part}")).collect()
+                }
+                _ => vec![name.clone()],
+            };
+            for part in parts {
+                assert!(has(&part), "field {part}");
+            }
+        }
+    }
+    for told in [
+        entry::Told::New,
+        entry::Told::End,
+        entry::Told::Revoked,
+        entry::Told::Repeat(1),
+    ] {
+        assert!(has(told.as_str()), "kind {}", told.as_str());
+    }
+}
