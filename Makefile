@@ -6,7 +6,7 @@ CARGO ?= cargo
 DEMO_ARGS ?=
 E2E_ARGS ?=
 
-.PHONY: all setup build kubernetes hubble demo test e2e bench lint deny docs clean chart image conformance
+.PHONY: all setup build kubernetes hubble demo test bench lint deny docs clean chart image conformance
 
 all: build
 
@@ -47,6 +47,7 @@ conformance: setup kubernetes
 	SIDEWALL_CONFORMANCE=all $(CARGO) test --workspace --locked --test apiserver -- --nocapture conformance
 
 ## e2e: in a real cluster of one node, made on this machine: root, Go, some minutes (E2E_ARGS=--all: every truth table)
+.PHONY: e2e
 e2e: setup
 	./.ci/e2e $(E2E_ARGS)
 

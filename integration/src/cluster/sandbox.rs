@@ -135,9 +135,13 @@ fn outermost() -> Result<ExitCode> {
     let sandbox = Sandbox::of(&id);
     sandbox.make()?;
     let own = std::env::current_exe()?;
-    let mut unshare = Command::new("unshare");
-    // --kill-child: whoever ends this process ends all of it.
+    // Whoever ends this process, however, ends unshare with it, and --kill-child all the rest: the
+    // death of a namespace's first process is that of every other.
+    let mut unshare = Command::new("setpriv");
     unshare.args([
+        "--pdeathsig",
+        "KILL",
+        "unshare",
         "--net",
         "--mount",
         "--pid",
@@ -151,7 +155,7 @@ fn outermost() -> Result<ExitCode> {
         .env(FIRST, &id);
     let ended = unshare
         .status()
-        .context("cannot start unshare (util-linux)");
+        .context("cannot start setpriv and unshare (util-linux)");
     sandbox.remove();
     Ok(code(ended?))
 }
