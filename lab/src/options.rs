@@ -183,7 +183,7 @@ impl Builder {
         self
     }
 
-    /// How long all pods together may take to come up.
+    /// How long all pods together may take to come up, and any sidecar later on.
     #[must_use]
     pub const fn start_timeout(mut self, timeout: Duration) -> Self {
         self.start_timeout = timeout;

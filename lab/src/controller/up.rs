@@ -4,7 +4,6 @@
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::{Binding, ObjectReference, Pod as PodObject};
@@ -30,8 +29,8 @@ const INJECT: &str = "sidewall.dev/inject";
 const DNS: &str = "lab.sidewall.dev/dns";
 /// Addresses for pods that come by `kubectl`, which cannot bring a status along.
 const ADDRESSES: &str = "lab.sidewall.dev/ips";
-/// A sidecar is ready when it has seen the whole cluster once.
-const SIDECAR_PATIENCE: Duration = Duration::from_secs(30);
+/// More arguments for this pod's sidecar, behind those of the whole lab.
+const SIDECAR_ARGS: &str = "lab.sidewall.dev/sidecar-args";
 
 /// Brings a pod up; `None` for one that has ended, as its manifest says.
 pub(super) async fn bring_up(shared: &Arc<Shared>, object: &PodObject) -> Result<Option<Pod>> {
@@ -186,19 +185,25 @@ async fn start_sidecar(shared: &Shared, object: &PodObject, pod: &Pod, node: &st
     });
     pod.set_sidecar(sidecar.clone());
     sidecar.restart().await?;
-    sidecar.wait_ready(SIDECAR_PATIENCE).await
+    // It is ready when it has seen the whole cluster once.
+    sidecar.wait_ready(shared.options.start_timeout).await
 }
 
-/// What the injected container says, or else what the lab's sidecars get; and the caller's.
+/// What the injected container says, or else what the lab's sidecars get; then the caller's, and the
+/// pod's own.
 fn arguments(shared: &Shared, object: &PodObject) -> Vec<OsString> {
-    let own = match injected::container(object) {
+    let base = match injected::container(object) {
         Some(container) => injected::arguments(container),
         None => ["--flow-log", "json", "--admin-addr", "127.0.0.1:4391"]
             .map(OsString::from)
             .to_vec(),
     };
-    let added = shared.options.sidecar_args.iter().cloned();
-    own.into_iter().chain(added).collect()
+    let own = object.annotations().get(SIDECAR_ARGS).into_iter();
+    let own = own.flat_map(|words| words.split_whitespace());
+    base.into_iter()
+        .chain(shared.options.sidecar_args.iter().cloned())
+        .chain(own.map(OsString::from))
+        .collect()
 }
 
 /// The whole environment: what the injector sets, what the lab's caller adds, and what any process

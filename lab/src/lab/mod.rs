@@ -5,7 +5,7 @@ mod outside;
 mod server;
 mod settle;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +63,13 @@ impl Lab {
     #[must_use]
     pub fn pod_kubeconfig(&self) -> &Path {
         &self.server.pod_kubeconfig
+    }
+
+    /// Where pods and the node reach the API server, for a kubeconfig of their own
+    /// ([`ApiServer::kubeconfig_for`]).
+    #[must_use]
+    pub const fn api_inside(&self) -> SocketAddr {
+        self.server.inside
     }
 
     /// The embedded API server, to make it misbehave; `None` when a real one is used.

@@ -28,6 +28,8 @@ pub(super) struct Server {
     pub(super) pod_kubeconfig: PathBuf,
     /// What stands in it.
     pub(super) pod_access: Access,
+    /// Where pods and the node reach it.
+    pub(super) inside: SocketAddr,
     /// The embedded server.
     pub(super) embedded: Option<ApiServer>,
     _relay: Relay,
@@ -61,6 +63,7 @@ impl Server {
             kubeconfig,
             pod_access: Access::read(&pod_kubeconfig)?,
             pod_kubeconfig,
+            inside,
             embedded,
             _relay: relay,
         })
