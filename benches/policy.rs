@@ -15,8 +15,6 @@ use sidewall::policy::convert::AnyPolicy;
 use sidewall::policy::explain::{Question, explain};
 use sidewall::policy::lookup::{Lookup, LookupOptions};
 
-const SIZES: [u32; 3] = [10, 1_000, 10_000];
-
 /// How the policies of a cluster are shaped.
 #[derive(Clone, Copy)]
 enum Shape {
@@ -28,18 +26,38 @@ enum Shape {
     Blocks,
     /// Many policies, each with everything but one address: blocks cut into pieces.
     Exceptions,
+    /// Ten policies that share many single addresses.
+    Addresses,
 }
 
 impl Shape {
-    const ALL: [(&'static str, Self); 4] = [
+    const ALL: [(&'static str, Self); 5] = [
         ("peers", Self::Peers),
         ("policies", Self::Policies),
         ("blocks", Self::Blocks),
         ("exceptions", Self::Exceptions),
+        ("addresses", Self::Addresses),
     ];
 
-    /// The peers of policy `number`.
-    fn peers(self, number: u32) -> Value {
+    /// How many there are of what it is about.
+    const fn sizes(self) -> &'static [u32] {
+        match self {
+            Self::Addresses => &[10, 1_000, 10_000, 100_000],
+            _ => &[10, 1_000, 10_000],
+        }
+    }
+
+    /// How many pods and policies a cluster of this size has.
+    const fn counts(self, size: u32) -> (u32, u32) {
+        match self {
+            Self::Peers => (size, 1),
+            Self::Addresses => (10, 10),
+            _ => (size, size),
+        }
+    }
+
+    /// The peers of policy `number` in a cluster of this size.
+    fn peers(self, number: u32, size: u32) -> Value {
         let address = address(number);
         match self {
             Self::Peers => json!([{"namespaceSelector": {"matchLabels": {"team": "blue"}}}]),
@@ -52,6 +70,11 @@ impl Shape {
             Self::Exceptions => {
                 json!([{"ipBlock": {"cidr": "10.0.0.0/8", "except": [format!("{address}/32")]}}])
             }
+            Self::Addresses => (number..size)
+                .step_by(10)
+                // Every other one, so that none merge into a range.
+                .map(|n| json!({"ipBlock": {"cidr": format!("{}/32", self::address(2 * n))}}))
+                .collect(),
         }
     }
 }
@@ -67,34 +90,34 @@ fn own_pod() -> ObjectRef {
     }
 }
 
-/// `size` pods in one namespace, and `size` policies of this shape (one, if it is about peers).
+/// Pods in one namespace, and policies of this shape that select them all.
 fn cluster(shape: Shape, size: u32) -> Cluster {
     let mut cluster = Cluster::default();
     let namespace = json!({"metadata": {"name": "n", "labels": {"team": "blue"}}});
     cluster.apply(Object::from(
         &typed::<k8s_openapi::api::core::v1::Namespace>(namespace),
     ));
-    for number in 0..size {
-        let pod = json!({
-            "metadata": {"namespace": "n", "name": format!("pod{number}"), "labels": {"id": format!("n{number}")}},
-            "spec": {"containers": []},
-            "status": {"phase": "Running", "podIPs": [{"ip": address(number)}]},
-        });
-        cluster.apply(Object::from(&typed::<k8s_openapi::api::core::v1::Pod>(pod)));
+    let (pods, policies) = shape.counts(size);
+    for number in 0..pods {
+        cluster.apply(pod(number, address(number)));
     }
-    let policies = if matches!(shape, Shape::Peers) {
-        1
-    } else {
-        size
-    };
     for number in 0..policies {
         let policy = json!({
             "metadata": {"namespace": "n", "name": format!("policy{number}")},
-            "spec": {"podSelector": {}, "ingress": [{"from": shape.peers(number), "ports": [{"port": 80 + number % 1000}]}]},
+            "spec": {"podSelector": {}, "ingress": [{"from": shape.peers(number, size), "ports": [{"port": 80 + number % 1000}]}]},
         });
         cluster.apply(AnyPolicy::from_value(&policy).into());
     }
     cluster
+}
+
+fn pod(number: u32, address: IpAddr) -> Object {
+    let pod = json!({
+        "metadata": {"namespace": "n", "name": format!("pod{number}"), "labels": {"id": format!("n{number}")}},
+        "spec": {"containers": []},
+        "status": {"phase": "Running", "podIPs": [{"ip": address}]},
+    });
+    Object::from(&typed::<k8s_openapi::api::core::v1::Pod>(pod))
 }
 
 fn typed<T: serde::de::DeserializeOwned>(value: Value) -> T {
@@ -111,8 +134,21 @@ fn changes(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("policy change");
     group.sample_size(10);
     for (name, shape) in Shape::ALL {
-        for size in SIZES {
-            let (cluster, list) = compiled(shape, size);
+        for &size in shape.sizes() {
+            let (mut cluster, list) = compiled(shape, size);
+            let mut turn = 0;
+            // What a sidecar does when one pod of many has got another address.
+            group.bench_function(
+                BenchmarkId::new(format!("one pod changes, {name}"), size),
+                |bencher| {
+                    bencher.iter(|| {
+                        turn = (turn + 1) % 1_000;
+                        cluster.apply(pod(1, address(0x2_0000 + turn)));
+                        let list = compile(&cluster, &own_pod(), &[]).expect("the pod is there");
+                        Lookup::new(&list, LookupOptions::default())
+                    });
+                },
+            );
             group.bench_function(
                 BenchmarkId::new(format!("compile, {name}"), size),
                 |bencher| {
@@ -133,7 +169,7 @@ fn changes(criterion: &mut Criterion) {
 fn answers(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("policy look-up");
     for (name, shape) in Shape::ALL {
-        for size in SIZES {
+        for &size in shape.sizes() {
             let (_, list) = compiled(shape, size);
             let lookup = Lookup::new(&list, LookupOptions::default());
             // Pods and strangers, ports that rules name and others: what a scan would look like.
@@ -161,7 +197,7 @@ fn explanations(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("policy explanation");
     group.sample_size(10);
     for (name, shape) in Shape::ALL {
-        for size in SIZES {
+        for &size in shape.sizes() {
             let (cluster, list) = compiled(shape, size);
             let who = |address| cluster.identify(address);
             let question = Question {
