@@ -5,6 +5,8 @@
 CARGO ?= cargo
 DEMO_ARGS ?=
 E2E_ARGS ?=
+BENCH_ARGS ?= --write docs/performance.md
+SOAK_ARGS ?=
 
 .PHONY: all setup build kubernetes hubble demo test bench lint deny docs clean chart image conformance
 
@@ -51,10 +53,32 @@ conformance: setup kubernetes
 e2e: setup
 	./.ci/e2e $(E2E_ARGS)
 
-## bench: side-by-side figures, as ratios within one run (release build)
-bench: setup
-	$(CARGO) build --release --locked -p sidewall-integration -p sidewall-sidecar -p sidewall-cli
+.PHONY: soak microbench kube-router setup-bench
+
+## bench: what a sidecar costs beside what else could guard a pod, 15 minutes, written to docs/performance.md
+##        (BENCH_ARGS=--quick: three minutes, only printed; a run that was cut short goes on)
+bench: setup-bench kube-router
+	$(CARGO) build --release --locked --workspace
 	./target/release/side-by-side $(BENCH_ARGS)
+
+## soak: connections opened and closed at full speed for five minutes; memory flat, no flow left (SOAK_ARGS=minutes)
+soak: setup-bench
+	$(CARGO) build --release --locked --workspace
+	./target/release/side-by-side --write docs/performance.md --soak $(SOAK_ARGS)
+
+## microbench: what parsing, verdicts and compilation cost, written to docs/performance.md
+microbench:
+	$(CARGO) bench --locked --workspace --bench engine --bench packet --bench policy -- --warm-up-time 0.5 --measurement-time 1.5
+	$(CARGO) build --release --locked --workspace
+	./target/release/side-by-side --write docs/performance.md --micro
+
+setup-bench:
+	@./.ci/setup bench
+
+## kube-router: build its firewall, from its Go module as pinned, for the benchmark (needs Go; left out without)
+kube-router: target/tools/kube-router
+target/tools/kube-router: integration/go/kube-router/go.mod integration/go/kube-router/go.sum
+	@./.ci/build-kube-router $@
 
 ## lint: format, clippy, docs
 lint:

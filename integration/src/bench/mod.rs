@@ -1,12 +1,30 @@
-//! Side-by-side figures: the same work with and without a sidecar, interleaved in one run, so that
-//! the ratio holds on a shared and noisy machine where the absolute figure does not.
+//! Side-by-side figures: the same work with nobody guarding the pod, with what else could, and with a
+//! sidecar, interleaved in one run, so that the ratio holds on a shared and noisy machine where the
+//! absolute figure does not.
+//!
+//! ```text
+//!  settings ─► run ─┬─► arena    clusters and their guards      ┐
+//!  (axis)           ├─► probe    one measurement                ├─► record ─► report
+//!                   ├─► change   from kubectl to the verdict    │   (a file)   tables, plots, page
+//!                   └─► known_pods, soak                        ┘
+//! ```
 
-pub mod latency;
+pub mod arena;
+pub mod axis;
+pub mod change;
+pub mod cluster;
+pub mod known_pods;
+pub mod machine;
+pub mod micro;
+pub mod probe;
+pub mod record;
 pub mod report;
-pub mod throughput;
+pub mod run;
+pub mod settings;
+pub mod soak;
 
-/// The benchmark's cluster: a client without a sidecar, and two servers that differ in nothing else.
-pub const CLUSTER: &str = r#"
+/// The cluster in which policy changes are timed: a client without a sidecar, and a server with one.
+const CHANGES_CLUSTER: &str = r#"
 apiVersion: v1
 kind: Pod
 metadata: {name: client, namespace: bench, labels: {app: client}}
@@ -14,21 +32,6 @@ spec: {containers: [{name: c, image: example.org/c}]}
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: direct, namespace: bench, labels: {app: direct}}
-spec: {containers: [{name: c, image: example.org/c, ports: [{containerPort: 9000, protocol: UDP}]}]}
----
-apiVersion: v1
-kind: Pod
 metadata: {name: guarded, namespace: bench, labels: {app: guarded, sidewall.dev/inject: enabled}}
 spec: {containers: [{name: c, image: example.org/c, ports: [{containerPort: 9000, protocol: UDP}]}]}
----
-# The guarded pod is isolated in both directions; the client is allowed for TCP both ways.
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {name: guarded, namespace: bench}
-spec:
-  podSelector: {matchLabels: {app: guarded}}
-  policyTypes: [Ingress, Egress]
-  ingress: [{from: [{podSelector: {matchLabels: {app: client}}}], ports: [{port: 5201}]}]
-  egress: [{to: [{podSelector: {matchLabels: {app: client}}}], ports: [{port: 5201}]}]
 "#;

@@ -11,6 +11,7 @@ use anyhow::{Context, ensure};
 use futures::StreamExt as _;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::runtime::{WatchStreamExt as _, watcher};
+use serde::{Deserialize, Serialize};
 use sidewall_lab::Lab;
 
 use crate::kubectl::Kubectl;
@@ -34,7 +35,7 @@ const INTERVAL: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Milliseconds per change.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Samples {
     /// From the moment another client's watch showed the change.
     pub since_event: Vec<f64>,
