@@ -94,6 +94,23 @@ deny:
 chart:
 	./.ci/check-chart
 
+## page: the live page's files, from cli/web into cli/web/dist
+page: cli/web/node_modules
+	cd cli/web && npm run --silent check && npm run --silent build
+
+## page-test: the live page in a real Chromium
+page-test: cli/web/node_modules
+	cd cli/web && npm run --silent test
+
+## page-bench: how smooth the live page stays under many flows
+page-bench: cli/web/node_modules
+	$(CARGO) build --release --locked -p sidewall-cli
+	cd cli/web && SIDEWALL=../../target/release/sidewall node measure.mjs
+
+cli/web/node_modules: cli/web/package-lock.json
+	cd cli/web && npm ci --silent --ignore-scripts
+	@touch $@
+
 ## image: two static programs and an image of them, with buildah, docker or neither (IMAGE=name:tag, PROFILE=dist)
 image:
 	./.ci/build-image $(IMAGE)

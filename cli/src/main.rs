@@ -7,6 +7,7 @@ mod check;
 mod completions;
 mod conformance;
 mod connections;
+mod dashboard;
 mod demo;
 mod diff;
 mod ends;
@@ -19,13 +20,10 @@ mod list;
 mod matrix;
 mod observe;
 mod packets;
+mod page;
 mod port;
 mod recommend;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the commands that use it come one by one"
-)]
+mod signals;
 mod source;
 mod story;
 mod test;
@@ -60,6 +58,8 @@ enum Command {
     Check(check::Args),
     /// A cluster in a box on this machine: watch policies block and allow real connections.
     Demo(demo::Args),
+    /// The live page of a running cluster, or of manifests and a flow log.
+    Dashboard(dashboard::Args),
     /// Hold the policy engine against recorded cases of public suites.
     Conformance(conformance::Args),
     List(list::Args),
@@ -122,6 +122,7 @@ fn main() -> ExitCode {
             Command::Can(args) => can::run(&args).await,
             Command::Check(args) => check::run(&args).await,
             Command::Demo(args) => demo::run(args).await,
+            Command::Dashboard(args) => dashboard::run(&args).await,
             Command::Conformance(args) => conformance::run(&args).await,
             Command::List(args) => list::run(&args).await,
             Command::Matrix(args) => matrix::run(&args).await,
@@ -136,6 +137,8 @@ fn main() -> ExitCode {
             Command::Completions(args) => completions::run(&args, command()),
         }
     });
+    // Somebody may still be reading standard input, which cannot be interrupted.
+    runtime.shutdown_background();
     answer.unwrap_or_else(|why| cannot_tell(&why))
 }
 

@@ -1,14 +1,15 @@
 //! The lab stays up: a KUBECONFIG line for kubectl, and the flow log of every sidecar as it comes.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use futures::StreamExt as _;
 use sidewall::flows::Verdict;
 use sidewall::net::Protocol;
 use sidewall_lab::Lab;
 
 use super::evidence::Logged;
+use crate::signals::interrupted;
 use crate::story::{Action, Destination, Probe, Story};
 use crate::ui;
 
@@ -16,9 +17,18 @@ use crate::ui;
 ///
 /// # Errors
 /// When Ctrl-C cannot be caught.
-pub(crate) async fn stay(lab: &Lab, story: &Story) -> anyhow::Result<ExitCode> {
+pub(crate) async fn stay(
+    lab: &Lab,
+    story: &Story,
+    page: Option<SocketAddr>,
+) -> anyhow::Result<ExitCode> {
     ui::line(ui::paint(ui::GOOD, "✓ the lab is up"));
     ui::line("");
+    if let Some(address) = page {
+        let address = ui::paint(ui::COMMAND, format!("http://{address}/"));
+        ui::line(format!("  See it:  {address}"));
+        ui::line("");
+    }
     for pod in lab.pods() {
         let addresses = pod
             .addresses()
@@ -53,8 +63,7 @@ pub(crate) async fn stay(lab: &Lab, story: &Story) -> anyhow::Result<ExitCode> {
     ));
     ui::line("");
     let mut lines = lab.flows().live();
-    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
-    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let mut interrupted = std::pin::pin!(interrupted());
     loop {
         tokio::select! {
             line = lines.next() => match line {
@@ -62,10 +71,9 @@ pub(crate) async fn stay(lab: &Lab, story: &Story) -> anyhow::Result<ExitCode> {
                 None => break,
             },
             caught = &mut interrupted => {
-                caught.context("cannot catch Ctrl-C")?;
+                caught?;
                 break;
             }
-            _ = terminated.recv() => break,
         }
     }
     ui::note("taking the lab down");

@@ -3,10 +3,12 @@
 
 mod evidence;
 mod follow;
+mod page;
 mod probe;
 mod tour;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -30,6 +32,12 @@ pub(crate) struct Args {
     /// The language of the lessons.
     #[arg(long, value_enum, default_value_t)]
     lang: Language,
+    /// The port of the live page, on 127.0.0.1. Without it 4390, or a free one if that is taken.
+    #[arg(long, conflicts_with = "tour")]
+    page_port: Option<u16>,
+    /// No live page.
+    #[arg(long, conflicts_with_all = ["tour", "page_port"])]
+    no_page: bool,
     /// List the built-in stories and leave.
     #[arg(long)]
     list: bool,
@@ -51,18 +59,32 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let story = Story::load(&args.story)?;
-    let lab = build(&story).await?;
+    let story = Arc::new(Story::load(&args.story)?);
+    let lab = Arc::new(build(&story).await?);
     let outcome = if args.tour {
         tour::play(&lab, &story, args.lang, args.step).await
     } else {
-        follow::stay(&lab, &story).await
+        stay(&lab, &story, &args).await
     };
     // The lab is taken down in any case; what went wrong first is what is told.
-    let stopped = lab.stop().await;
+    let stopped = match Arc::into_inner(lab) {
+        Some(lab) => lab.stop().await,
+        // Somebody's click on the page is still under way; with its end the lab goes, too.
+        None => Ok(()),
+    };
     let code = outcome?;
     stopped.context("the lab did not come down cleanly")?;
     Ok(code)
+}
+
+/// The page, and the flow log in the terminal, until Ctrl-C.
+async fn stay(lab: &Arc<Lab>, story: &Arc<Story>, args: &Args) -> anyhow::Result<ExitCode> {
+    let page = if args.no_page {
+        None
+    } else {
+        Some(crate::page::serve(page::world(lab, story), args.page_port).await?)
+    };
+    follow::stay(lab, story, page.as_ref().map(|page| page.address)).await
 }
 
 async fn build(story: &Story) -> anyhow::Result<Lab> {

@@ -14,7 +14,7 @@ use crate::ui;
 
 /// How long the sidecars may take to enforce what was applied. It takes milliseconds; a busy
 /// machine gets more.
-const SETTLE: Duration = Duration::from_secs(10);
+pub(super) const SETTLE: Duration = Duration::from_secs(10);
 
 /// Plays every step; 0 only if all happened as told.
 ///
@@ -69,18 +69,12 @@ fn introduce(step: &Step, number: usize, of: usize, lang: Language) {
         format!("━━ {number}/{of}  {}", step.title.get(lang)),
     ));
     ui::paragraph(step.text.get(lang), "");
-}
-
-async fn change(lab: &Lab, step: &Step) -> anyhow::Result<()> {
     for manifest in &step.delete {
         ui::line("");
         ui::line(ui::paint(
             ui::COMMAND,
             format!("$ kubectl delete -f {}", manifest.name),
         ));
-        lab.delete(&manifest.text)
-            .await
-            .with_context(|| manifest.name.clone())?;
     }
     for manifest in &step.apply {
         ui::line("");
@@ -89,11 +83,22 @@ async fn change(lab: &Lab, step: &Step) -> anyhow::Result<()> {
             format!("$ kubectl apply -f {}", manifest.name),
         ));
         ui::yaml(&manifest.text);
+    }
+    ui::line("");
+}
+
+/// Deletes and applies what the step says, and waits until every sidecar enforces it.
+pub(super) async fn change(lab: &Lab, step: &Step) -> anyhow::Result<()> {
+    for manifest in &step.delete {
+        lab.delete(&manifest.text)
+            .await
+            .with_context(|| manifest.name.clone())?;
+    }
+    for manifest in &step.apply {
         lab.apply(&manifest.text)
             .await
             .with_context(|| manifest.name.clone())?;
     }
-    ui::line("");
     lab.settled(SETTLE)
         .await
         .context("the sidecars did not take up the change")

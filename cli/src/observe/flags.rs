@@ -1,11 +1,33 @@
 //! The core's filter flags as flags of the command line: the order in which they were typed counts.
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Args as _, Command, FromArgMatches as _};
 use sidewall::flows::filter::{FLAGS, Filter, parse};
 
 /// The filter that the flags make.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FilterFlags(pub(crate) Filter);
+
+impl FilterFlags {
+    /// The filter that a line of flags makes, as it would be typed after `sidewall observe`.
+    ///
+    /// # Errors
+    /// In words, with every mistake.
+    pub(crate) fn read(text: &str) -> Result<Filter, String> {
+        let words = shlex::split(text).ok_or("a quotation mark is not closed")?;
+        let command = Self::augment_args(Command::new("filter"))
+            .no_binary_name(true)
+            .disable_help_flag(true);
+        let matches = command.try_get_matches_from(words);
+        let flags = matches.and_then(|matches| Self::from_arg_matches(&matches));
+        // Behind the first paragraph clap tells how the whole command is used.
+        let told = |error: clap::Error| {
+            let text = error.to_string();
+            let first = text.split("\n\n").next().unwrap_or_default();
+            first.trim_start_matches("error: ").trim().to_owned()
+        };
+        flags.map(|flags| flags.0).map_err(told)
+    }
+}
 
 impl clap::Args for FilterFlags {
     fn augment_args(command: Command) -> Command {
@@ -57,5 +79,32 @@ impl clap::FromArgMatches for FilterFlags {
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_flags_is_read_as_the_command_line_is() {
+        let empty = FilterFlags::read("").expect("no flags");
+        assert_eq!(empty, Filter::default());
+        let typed = FilterFlags::read("--verdict DROPPED --label 'app in (a, b)' -n shop");
+        let same = parse([
+            ("verdict", "DROPPED"),
+            ("label", "app in (a, b)"),
+            ("namespace", "shop"),
+        ]);
+        assert_eq!(typed.expect("three flags"), same.expect("three flags"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_line_of_flags_is_told_in_a_sentence() {
+        let told = |text| FilterFlags::read(text).expect_err(text);
+        assert!(told("--verdict MAYBE").contains("MAYBE"));
+        assert!(told("--colour red").contains("--colour"));
+        assert!(told("--pod 'a").contains("quotation mark"));
+        assert!(!told("--colour red").contains("Usage"));
     }
 }

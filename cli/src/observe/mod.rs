@@ -7,7 +7,7 @@
 //!
 //! Exit codes: 0; 2 when something could not be read, which is named.
 
-mod flags;
+pub(crate) mod flags;
 mod print;
 mod select;
 mod summary;
@@ -26,6 +26,7 @@ use self::summary::Summary;
 use self::times::TimeFormat;
 use crate::flows::sidecars::{Past, Sidecars};
 use crate::flows::{Entry, Lines, Unread, input};
+use crate::signals::interrupted;
 use crate::source::ClusterArgs;
 use crate::ui;
 
@@ -96,11 +97,11 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         summary: Summary::new(args.cluster.as_typed()),
         unread: Unread::default(),
     };
-    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut interrupted = std::pin::pin!(interrupted());
     let done = tokio::select! {
         done = run.observe(span) => done,
         // Ctrl-C ends what is followed; what was seen until then is counted.
-        _ = &mut interrupted => Ok(()),
+        caught = &mut interrupted => caught,
     };
     match done.and_then(|()| run.printer.finish()) {
         Err(why) if ui::is_over(&why) => {}

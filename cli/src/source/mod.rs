@@ -65,9 +65,7 @@ pub(crate) struct Source {
 pub(crate) struct Written {
     /// As it was given, or found in a folder.
     pub(crate) file: String,
-    /// The object's first line, from 1.
-    pub(crate) line: u64,
-    /// The lines of its fields.
+    /// The lines of its fields, and its own.
     pub(crate) lines: Lines,
 }
 
@@ -243,16 +241,16 @@ impl Source {
         }
         for (object, file) in all.objects.iter().zip(places) {
             let key = (object.kind(), object.id.clone());
-            let (file, line, lines) = (file.clone(), object.line, object.lines.clone());
-            self.written.insert(key, Written { file, line, lines });
+            let (file, lines) = (file.clone(), object.lines.clone());
+            self.written.insert(key, Written { file, lines });
             self.keep(object.kind(), object.id.clone(), object.value.clone());
         }
         let workloads = all.workloads.iter().zip(workload_places);
         for ((workload, file), pod) in workloads.zip(completed.stand_ins) {
             let Some(pod) = pod else { continue };
-            let (file, line, lines) = (file.clone(), workload.line, workload.lines.clone());
+            let (file, lines) = (file.clone(), workload.lines.clone());
             let key = (Kind::Pod, pod.clone());
-            self.written.insert(key, Written { file, line, lines });
+            self.written.insert(key, Written { file, lines });
             self.keep(Kind::Pod, pod, workload.value.clone());
         }
         self.workloads = workloads::group(&self.cluster);

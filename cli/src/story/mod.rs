@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sidewall::net::{Direction, Protocol};
 use sidewall::policy::allow_list::ObjectRef;
 
@@ -25,7 +25,7 @@ pub(crate) enum Language {
 }
 
 /// One text in every language.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Text {
     en: String,
