@@ -2,7 +2,7 @@
 //!
 //! The sidecars write Hubble's JSON with our own `why` and `sidewall` beside `flow`
 //! (`sidecar/src/flowlog`); Cilium's own exports have the same shape without those two. Here a line
-//! becomes a [`Line`] ([`line`]) or a named mistake, and [`filter`] chooses among lines with
+//! becomes a [`Line`] ([`mod@line`]) or a named mistake, and [`filter`] chooses among lines with
 //! Hubble's flags. Where lines come from (files, an API server, a lab) and how they look on a
 //! terminal is the command line's; what policies they ask for is [`crate::recommend`]'s.
 

@@ -1,8 +1,8 @@
 //! From flow logs to least-privilege policies: what was seen is allowed, everything else is not.
 //!
-//! [`evidence`] reads lines into conversations, [`groups`] finds the labels that mean a workload (the
-//! same choice as [`crate::policy::suggest`]), [`rules`] leads Services back to the pods behind them,
-//! and [`document`] spells policies with a comment on each rule. [`audit`] goes the other way: which
+//! `evidence` reads lines into conversations, `groups` finds the labels that mean a workload (the
+//! same choice as [`crate::policy::suggest`]), `rules` leads Services back to the pods behind them,
+//! and `document` spells policies with a comment on each rule. `audit` goes the other way: which
 //! rules of the policies in force were never used.
 //!
 //! Pure: lines and the cluster come in, documents go out.

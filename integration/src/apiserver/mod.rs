@@ -9,7 +9,7 @@
 //!                  services ──► controller    namespaces
 //! ```
 //!
-//! Nothing of it outlives the test, however it ends; see [`process`].
+//! Nothing of it outlives the test, however it ends; see `process`.
 
 mod controller;
 pub(crate) mod etcd;

@@ -2,11 +2,11 @@
 //!
 //! It is the same answer as [`super::reach`] gives for two ends and a port, for all ends and all ports
 //! at once. Services are not ends: policies see the endpoints behind them. Nodes are not ends either:
-//! a pod's own node may always reach it. Pods that policies treat alike form a class ([`classes`]) and
-//! outside addresses that lie in the same blocks a zone ([`criteria`]); what the rules of one side allow
-//! is worked out once per set of policies ([`rows`]), so that nothing here walks over pairs of pods.
+//! a pod's own node may always reach it. Pods that policies treat alike form a class (`classes`) and
+//! outside addresses that lie in the same blocks a zone (`criteria`); what the rules of one side allow
+//! is worked out once per set of policies (`rows`), so that nothing here walks over pairs of pods.
 //!
-//! Next: [`list`] groups the result by workload for people, [`diff`] holds two clusters against each
+//! Next: `list` groups the result by workload for people, `diff` holds two clusters against each
 //! other.
 
 mod classes;
