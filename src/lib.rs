@@ -7,6 +7,7 @@
 //! The packet's path: [`packet`] → [`engine`] → [`flow`] → [`policy::lookup`] → [`verdict`] → [`record`].
 //! The policy's path: [`manifest`] or the API server → [`policy::cluster`] → [`policy::compile`] →
 //! [`policy::allow_list`] → [`policy::lookup`] for packets, [`policy::explain`] for people.
+//! Allow lists of all pods, compiled once and fetched by many: [`lists`].
 //! The flow log's way back: [`flows`] reads it, [`recommend`] makes policies of it.
 #![forbid(unsafe_code)]
 
@@ -14,6 +15,7 @@ pub mod engine;
 pub mod flow;
 pub mod flows;
 pub mod lint;
+pub mod lists;
 pub mod manifest;
 pub mod net;
 pub mod packet;

@@ -8,7 +8,7 @@
 pub(super) mod blocks;
 pub(super) mod candidates;
 mod peer_sets;
-mod services;
+pub mod services;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -4,29 +4,35 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
+use serde::{Deserialize, Serialize};
 
 use super::objects::{addresses, namespaced, protocol};
 use crate::net::Protocol;
 use crate::policy::allow_list::ObjectRef;
 
 /// A Service that has addresses of its own. A headless one, and an ExternalName, is kept without.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Service {
     /// Its namespace and name.
+    #[serde(flatten)]
     pub id: ObjectRef,
     /// Addresses inside the cluster.
     pub cluster_addresses: Vec<IpAddr>,
     /// External addresses and those of load balancers that the node translates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub external_addresses: Vec<IpAddr>,
     /// Clients reach only endpoints of their own node under the cluster addresses
     /// (`internalTrafficPolicy: Local`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub local_only: bool,
     /// Its ports.
     pub ports: Vec<ServicePort>,
 }
 
 /// A port of a Service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ServicePort {
     /// Its name, empty if it has none: by it the endpoints' ports are found.
     pub name: String,
@@ -50,15 +56,18 @@ pub struct EndpointSlice {
 }
 
 /// An endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Endpoint {
     /// Its address. A slice may list several, of which kube-proxy takes the first.
     pub address: IpAddr,
     /// It takes new connections.
     pub ready: bool,
     /// It is going away but still answers: taken only when none is ready (KEP-1669).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub last_resort: bool,
     /// The node it is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
 }
 

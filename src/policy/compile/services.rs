@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use foldhash::fast::RandomState;
 
+use crate::lists::wire::{PortEndpoints, ServiceMember};
 use crate::policy::allow_list::{ObjectRef, ServiceEntry};
 use crate::policy::cluster::Cluster;
 use crate::policy::cluster::objects::Pod;
@@ -27,7 +28,39 @@ pub(super) fn entries(cluster: &Cluster, node: Option<&str>) -> Vec<ServiceEntry
         let slices = slices.get(&(namespace.as_str(), name.as_str()));
         let slices = slices.map(Vec::as_slice).unwrap_or_default();
         for port in &service.ports {
-            add(service, port, slices, node, &mut entries);
+            add(service, port, &endpoints(port, slices), node, &mut entries);
+        }
+    }
+    entries
+}
+
+/// A Service with what stands behind it, for a receiver to make [`of_members`] of.
+#[must_use]
+pub fn member(service: &Service, slices: &[&EndpointSlice]) -> ServiceMember {
+    let behind = |port: &ServicePort| PortEndpoints {
+        port: port.clone(),
+        endpoints: endpoints(port, slices)
+            .into_iter()
+            .map(|(endpoint, number)| (endpoint.clone(), number))
+            .collect(),
+    };
+    ServiceMember {
+        service: service.clone(),
+        endpoints: service.ports.iter().map(behind).collect(),
+    }
+}
+
+/// The entries of these Services, as [`entries`] gives them, in their order.
+pub(crate) fn of_members<'a>(
+    members: impl Iterator<Item = &'a ServiceMember>,
+    node: Option<&str>,
+) -> Vec<ServiceEntry> {
+    let mut entries = Vec::new();
+    for member in members {
+        for behind in &member.endpoints {
+            let all = behind.endpoints.iter();
+            let all: Vec<_> = all.map(|(endpoint, number)| (endpoint, *number)).collect();
+            add(&member.service, &behind.port, &all, node, &mut entries);
         }
     }
     entries
@@ -51,7 +84,13 @@ pub(super) fn entries_of(
     };
     let mut entries = Vec::new();
     for port in &service.ports {
-        add(&service, port, &slices, node, &mut entries);
+        add(
+            &service,
+            port,
+            &endpoints(port, &slices),
+            node,
+            &mut entries,
+        );
     }
     entries
 }
@@ -59,11 +98,10 @@ pub(super) fn entries_of(
 fn add(
     service: &Service,
     port: &ServicePort,
-    slices: &[&EndpointSlice],
+    all: &[(&Endpoint, u16)],
     node: Option<&str>,
     entries: &mut Vec<ServiceEntry>,
 ) {
-    let all = endpoints(port, slices);
     // `internalTrafficPolicy: Local` is about the cluster addresses only. Under an external address
     // a pod reaches every endpoint, whatever `externalTrafficPolicy` says (kube-proxy sends traffic
     // that begins inside the cluster on the short way).
@@ -74,8 +112,8 @@ fn add(
         .copied()
         .collect();
     let groups = [
-        (&service.cluster_addresses, &near),
-        (&service.external_addresses, &all),
+        (&service.cluster_addresses, near.as_slice()),
+        (&service.external_addresses, all),
     ];
     for (addresses, endpoints) in groups {
         for v6 in [false, true] {
