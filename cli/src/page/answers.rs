@@ -1,6 +1,6 @@
 //! Questions that the page asks the engine: why, what if, and what the edges mean under new policies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use serde::Serialize;
@@ -8,6 +8,7 @@ use sidewall::lint::{self, Given, Input};
 use sidewall::manifest::Manifest;
 use sidewall::net::{Direction, Protocol};
 use sidewall::policy::allow_list::ObjectRef;
+use sidewall::policy::cluster::objects::Pod;
 use sidewall::policy::cluster::{Cluster, Kind};
 use sidewall::policy::compile::PodNotFound;
 use sidewall::policy::connectivity::{Connectivity, diff};
@@ -18,6 +19,7 @@ use sidewall::policy::reach::{End, Reacher};
 use sidewall::policy::suggest::{Outside, Suggestion, suggest};
 
 use super::edges::{Key, Prediction, Verdict};
+use super::view::node_of;
 use super::world::{Snapshot, Written};
 
 /// `/api/v1/why`.
@@ -45,19 +47,36 @@ struct Side {
 }
 
 /// Answers for many edges, each allow list compiled once.
-pub(super) struct Predictor<'a>(Reacher<'a>);
+pub(super) struct Predictor<'a> {
+    reacher: Reacher<'a>,
+    cluster: &'a Cluster,
+    /// A pod that lives, by workload.
+    living: HashMap<String, &'a Pod>,
+}
 
 impl<'a> Predictor<'a> {
     pub(super) fn new(cluster: &'a Cluster) -> Self {
-        Self(Reacher::new(cluster, LookupOptions::default()))
+        let living = cluster.pods().filter(|pod| pod.is_peer());
+        Self {
+            reacher: Reacher::new(cluster, LookupOptions::default()),
+            cluster,
+            living: living.map(|pod| (node_of(pod), pod)).collect(),
+        }
     }
 
-    /// What an edge's flows would meet now; `None`: an end is gone.
-    pub(super) fn ask(&mut self, key: &Key, from: &str, to: &str) -> Option<Prediction> {
+    /// What an edge's flows would meet now, with another pod of the same workload in the place of one
+    /// that is gone; `None`: there is none.
+    pub(super) fn ask(
+        &mut self,
+        key: &Key,
+        from: &mut String,
+        to: &mut String,
+    ) -> Option<Prediction> {
         let protocol = protocol(&key.protocol)?;
+        let ends = (self.now(&key.from, from)?, self.now(&key.to, to)?);
         let reach = self
-            .0
-            .reach(&end(from)?, &end(to)?, protocol, key.port)
+            .reacher
+            .reach(&ends.0, &ends.1, protocol, key.port)
             .ok()?;
         let blocked = |explanation: &Explanation| !explanation.allowed();
         let at = if reach.egress.as_ref().is_some_and(blocked) {
@@ -81,6 +100,19 @@ impl<'a> Predictor<'a> {
             at,
             summary: summary.unwrap_or_default(),
         })
+    }
+
+    /// An end as it is now.
+    fn now(&self, node: &str, text: &mut String) -> Option<End> {
+        let known = end(text)?;
+        if let End::Pod(id) = &known
+            && !self.cluster.pod(id).is_some_and(Pod::is_peer)
+        {
+            let pod = self.living.get(node)?;
+            *text = pod.id.to_string();
+            return Some(End::Pod(pod.id.clone()));
+        }
+        Some(known)
     }
 }
 

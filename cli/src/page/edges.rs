@@ -13,6 +13,9 @@ use super::line::Row;
 const MOST: usize = 2_000;
 /// Seconds over which a rate is taken.
 const WINDOW: usize = 10;
+/// Seconds after its last flow for which an edge of a workload that is gone stays: long enough to look
+/// at what a finished Job did, short enough that they do not fill the picture.
+const GONE: u64 = 600;
 
 /// What came of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -91,6 +94,8 @@ struct Flows {
     /// New flows in each of the last seconds, the present one at `second % WINDOW`.
     recent: [u32; WINDOW],
     last: u64,
+    /// An end is no pod of the cluster any more.
+    gone: bool,
     from_end: String,
     to_end: String,
 }
@@ -108,6 +113,7 @@ impl Edges {
             count: 0,
             recent: [0; WINDOW],
             last: second,
+            gone: false,
             from_end: row.from_end.clone(),
             to_end: row.to_end.clone(),
         });
@@ -135,25 +141,36 @@ impl Edges {
         self.changed.insert(row.key.clone());
     }
 
-    /// A second has begun: the rates of those with recent flows fall.
+    /// A second has begun: the rates of those with recent flows fall, and what is long gone goes.
     pub(super) fn tick(&mut self, second: u64) {
+        let mut gone = Vec::new();
         for (key, flows) in &mut self.known {
+            if flows.gone && second.saturating_sub(flows.last) > GONE {
+                gone.push(key.clone());
+            }
             if flows.recent.iter().any(|count| *count > 0) {
                 flows.recent[slot(second)] = 0;
                 self.changed.insert(key.clone());
             }
         }
+        for key in gone {
+            self.remove(&key);
+        }
     }
 
-    /// Policies changed: asks for every edge what they mean for it now. `None`: its ends are gone.
+    /// The cluster changed: asks for every edge what it means for it now. The answer may put a pod that
+    /// lives in the place of an end that is gone; `None`: there is none, and the edge is as it was seen.
     pub(super) fn reconsider(
         &mut self,
-        mut ask: impl FnMut(&Key, &str, &str) -> Option<Prediction>,
+        mut ask: impl FnMut(&Key, &mut String, &mut String) -> Option<Prediction>,
     ) {
-        let mut gone = Vec::new();
         for (key, flows) in &mut self.known {
-            let Some(now) = ask(key, &flows.from_end, &flows.to_end) else {
-                gone.push(key.clone());
+            let now = ask(key, &mut flows.from_end, &mut flows.to_end);
+            flows.gone = now.is_none();
+            let Some(now) = now else {
+                if flows.predicted.take().is_some() {
+                    self.changed.insert(key.clone());
+                }
                 continue;
             };
             let (verdict, at, _) = flows.seen();
@@ -165,9 +182,6 @@ impl Edges {
             if before || flows.predicted.is_some() {
                 self.changed.insert(key.clone());
             }
-        }
-        for key in gone {
-            self.remove(&key);
         }
     }
 

@@ -10,7 +10,7 @@ use futures::stream::BoxStream;
 use serde::Serialize;
 use sidewall::policy::allow_list::ObjectRef;
 use tokio::sync::{broadcast, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::answers::Predictor;
@@ -23,6 +23,8 @@ use crate::flows::Entry;
 const ROWS: usize = 10_000;
 /// How often streams are told: often enough to look live, rarely enough to draw in between.
 const BEAT: Duration = Duration::from_millis(200);
+/// How long lines wait for the first list of the cluster, which says whose their addresses are.
+const FIRST_LIST: Duration = Duration::from_secs(10);
 /// Lines taken in before others get their turn.
 const AT_ONCE: usize = 512;
 /// Messages that a slow stream may lag behind.
@@ -123,6 +125,12 @@ impl Hub {
         mut snapshot: watch::Receiver<Arc<Snapshot>>,
         lines: BoxStream<'static, Entry>,
     ) {
+        let listed = snapshot.wait_for(|now| now.version > 0);
+        if timeout(FIRST_LIST, listed).await.is_err() {
+            tracing::warn!("the cluster is not listed yet; addresses in flows stay nameless");
+        }
+        // Whoever looks already has to hear of it.
+        snapshot.mark_changed();
         let began = Instant::now();
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -9,10 +9,10 @@ use sidewall::policy::allow_list::ObjectRef;
 use sidewall::policy::cluster::{Cluster, Known};
 
 use super::edges::{Key, Verdict};
-use super::view::node_of;
+use super::view::{node_id, node_of};
 use crate::flows::Entry;
 
-/// The id of what is outside of the cluster, or unknown in it.
+/// The id of what is outside of the cluster, or unknown in it and in the line.
 const WORLD: &str = "world";
 
 /// A row.
@@ -111,10 +111,12 @@ impl Party {
     /// Who is on a side: a pod by name, a Service by the workload behind it, or an address.
     fn new(said: &Endpoint, address: Option<IpAddr>, cluster: &Cluster) -> Self {
         if let Some(id) = said.pod() {
-            let node = cluster.pod(&id).map(node_of);
+            // Of a pod that is gone, or that nobody told of, the line says what made it.
+            let node = cluster
+                .pod(&id)
+                .map_or_else(|| said_node(said, &id), node_of);
             return Self {
-                // A pod that is gone, or that nobody told of.
-                node: node.unwrap_or_else(|| WORLD.to_owned()),
+                node,
                 shown: id.to_string(),
                 end: id.to_string(),
             };
@@ -146,6 +148,14 @@ impl Party {
                 end: text,
             },
         }
+    }
+}
+
+/// The workload of a pod as the line names it; a pod that nothing made is its own.
+fn said_node(said: &Endpoint, pod: &ObjectRef) -> String {
+    match said.workloads.first() {
+        Some(workload) => node_id(&pod.namespace, &workload.kind, &workload.name),
+        None => node_id(&pod.namespace, "Pod", &pod.name),
     }
 }
 

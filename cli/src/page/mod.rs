@@ -20,6 +20,8 @@ mod hub;
 mod line;
 mod routes;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod view;
 mod world;
 

@@ -172,7 +172,12 @@ pub(super) fn state<'a>(
 /// The id of the workload that a pod is one of.
 pub(super) fn node_of(pod: &Pod) -> String {
     let (kind, name) = workload(pod);
-    format!("{}/{kind}/{name}", pod.id.namespace)
+    node_id(&pod.id.namespace, kind, name)
+}
+
+/// The id of a workload.
+pub(super) fn node_id(namespace: &str, kind: &str, name: &str) -> String {
+    format!("{namespace}/{kind}/{name}")
 }
 
 fn workload(pod: &Pod) -> (&str, &str) {

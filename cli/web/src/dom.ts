@@ -27,9 +27,23 @@ function fill<E extends Element>(element: E, attributes: Attributes, children: C
   return element;
 }
 
-/** Puts new children in place of the old ones. */
+/** Puts new children in place of the old ones. Who is among them with the keyboard stays where they are. */
 export function swap(element: Element, ...children: Child[]): void {
+  const focused = way(element, document.activeElement);
   element.replaceChildren(...children.filter((child): child is Node | string => !!child));
+  if (focused) element.querySelector<HTMLElement | SVGElement>(focused)?.focus({ preventScroll: true });
+}
+
+/** How to come from an element to one in it: by name where there is one, otherwise by number. */
+function way(root: Element, to: Element | null): string {
+  if (!to || to === root || !root.contains(to)) return "";
+  const steps: string[] = [];
+  for (let at = to; at !== root; at = at.parentElement!) {
+    const { id, policy } = (at as HTMLElement | SVGElement).dataset;
+    const name = id ? `[data-id="${CSS.escape(id)}"]` : policy ? `[data-policy="${CSS.escape(policy)}"]` : "";
+    steps.unshift(name || `:nth-child(${[...at.parentElement!.children].indexOf(at) + 1})`);
+  }
+  return `:scope > ${steps.join(" > ")}`;
 }
 
 /** A button that copies text, and says that it did. */

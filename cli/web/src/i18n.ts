@@ -71,6 +71,7 @@ const WORDS = {
   predicted: { en: "by the policies of now; not tried since", ja: "現在のポリシーによる予測 (未試行)" },
   theme: { en: "Light or dark", ja: "明暗の切り替え" },
   world: { en: "outside", ja: "外部" },
+  gone: { en: "gone", ja: "削除済み" },
   isolated: { en: "isolated", ja: "隔離" },
   pods: { en: "pods", ja: "Pod" },
   lostServer: { en: "The server does not answer; trying again.", ja: "サーバーが応答しません。再接続中です。" },

@@ -44,7 +44,7 @@ function draw(change: Change): void {
     picture.state(state, store.edges);
     frame();
   } else if (change.edges) {
-    picture.state(state, store.edges);
+    picture.edges(store.edges);
   }
   if (change.hits) policies.hits(state.policies);
   if (change.connection) message.textContent = store.connected ? "" : t("lostServer");

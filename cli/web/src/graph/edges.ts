@@ -1,4 +1,5 @@
-// Edges as they are drawn: all ports between two workloads with one verdict are one arrow with one label.
+// Edges as they are drawn: all ports between two workloads with one verdict are one arrow with one label,
+// on a curve that is computed here, so that nobody has to ask the browser where a point of it lies.
 
 import type { Edge, Verdict } from "../types";
 import type { Circle } from "./layout";
@@ -14,12 +15,24 @@ export interface Arrow {
   edges: Edge[];
 }
 
+export interface Point { x: number; y: number }
+
+/** An arrow's line. */
+export interface Curve {
+  d: string;
+  /** The point at a part of the way, from 0 to 1. */
+  at(part: number): Point;
+}
+
+/** The id of the arrow that an edge is drawn as. */
+export function arrowOf({ from, to, verdict, at }: Edge): string { return `${from}>${to}>${verdict}${at ?? ""}`; }
+
 /** Groups edges into arrows. */
 export function arrows(edges: Iterable<Edge>): Map<string, Arrow> {
   const found = new Map<string, Arrow>();
   for (const edge of edges) {
     if (edge.from === edge.to) continue;
-    const id = `${edge.from}>${edge.to}>${edge.verdict}${edge.at ?? ""}`;
+    const id = arrowOf(edge);
     const arrow = found.get(id);
     if (arrow) {
       arrow.edges.push(edge);
@@ -42,7 +55,7 @@ export function label(arrow: Arrow): string {
 }
 
 /** The line from border to border, bent so that both ways, and allowed and blocked, stay apart. */
-export function path(from: Circle, to: Circle, verdict: Verdict): { d: string; middle: { x: number; y: number } } {
+export function curve(from: Circle, to: Circle, verdict: Verdict): Curve {
   const [dx, dy] = [to.x - from.x, to.y - from.y];
   const length = Math.hypot(dx, dy) || 1;
   const [ux, uy] = [dx / length, dy / length];
@@ -53,11 +66,14 @@ export function path(from: Circle, to: Circle, verdict: Verdict): { d: string; m
   const enter = border(to, cx, cy, 8);
   return {
     d: `M${round(leave.x)},${round(leave.y)}Q${round(cx)},${round(cy)} ${round(enter.x)},${round(enter.y)}`,
-    middle: { x: (leave.x + 2 * cx + enter.x) / 4, y: (leave.y + 2 * cy + enter.y) / 4 },
+    at: (part) => {
+      const [a, b, c] = [(1 - part) ** 2, 2 * part * (1 - part), part ** 2];
+      return { x: round(a * leave.x + b * cx + c * enter.x), y: round(a * leave.y + b * cy + c * enter.y) };
+    },
   };
 }
 
-function border(circle: Circle, x: number, y: number, gap: number): { x: number; y: number } {
+function border(circle: Circle, x: number, y: number, gap: number): Point {
   const length = Math.hypot(x - circle.x, y - circle.y) || 1;
   const reach = (circle.r + gap) / length;
   return { x: circle.x + (x - circle.x) * reach, y: circle.y + (y - circle.y) * reach };

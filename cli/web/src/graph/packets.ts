@@ -1,60 +1,61 @@
 // A packet seen to travel: a dot along its arrow, which goes through, or stops with a flash where the
-// sidecar stopped it. Bounded, so that many flows cost no more than a few.
+// sidecar stopped it. Dots lie on a layer of their own above the picture and are moved by the browser's
+// compositor, so that none of them draws the picture anew. Bounded: many flows cost no more than a few.
 
-import { s } from "../dom";
-import type { Arrow } from "./edges";
+import { h } from "../dom";
+import type { Arrow, Curve } from "./edges";
 
 /** Dots in flight at most, and the least time between two on one arrow. */
 const MOST = 24;
 const APART_MS = 600;
 const TRAVEL_MS = 700;
+/** How long a stopped one flashes. */
+const FLASH_MS = 420;
+/** Straight pieces that a bent way is made of. */
+const PIECES = 8;
 
 /** Where along its way a packet stops: just out of its source, or just short of its destination. */
 export const STOP = { egress: 0.16, ingress: 0.84 };
 
-interface Dot { element: SVGCircleElement; line: SVGPathElement; length: number; began: number; until: number; blocked: boolean }
-
 export class Packets {
-  private dots: Dot[] = [];
+  readonly element = h("div", { class: "packets", "aria-hidden": "true" });
+  private flying = 0;
   private last = new Map<string, number>();
-  private running = false;
   private still = matchMedia("(prefers-reduced-motion: reduce)");
 
-  constructor(private layer: SVGGElement) {}
-
   /** Sends a dot along an arrow, if there is room. */
-  send(arrow: Arrow, line: SVGPathElement): void {
+  send(arrow: Arrow, curve: Curve): void {
     const now = performance.now();
-    if (this.still.matches || document.hidden || this.dots.length >= MOST) return;
+    if (this.still.matches || document.hidden || this.flying >= MOST) return;
     if (now - (this.last.get(arrow.id) ?? -Infinity) < APART_MS) return;
     this.last.set(arrow.id, now);
     const blocked = arrow.verdict === "blocked";
-    const element = s("circle", { r: 5, class: `packet ${arrow.verdict}` });
-    this.layer.append(element);
-    this.dots.push({
-      element, line, blocked, began: now, length: line.getTotalLength(),
-      until: blocked ? STOP[arrow.at ?? "ingress"] : 1,
+    const until = blocked ? STOP[arrow.at ?? "ingress"] : 1;
+    const way = Array.from({ length: PIECES + 1 }, (_, piece) => {
+      const { x, y } = curve.at((until * piece) / PIECES);
+      return { transform: `translate(${x}px,${y}px)` };
     });
-    if (!this.running) {
-      this.running = true;
-      requestAnimationFrame((time) => this.frame(time));
-    }
+    const dot = h("i", { class: `packet ${arrow.verdict}` });
+    this.element.append(dot);
+    this.flying += 1;
+    const gone = () => {
+      dot.remove();
+      this.flying -= 1;
+    };
+    dot.animate(way, { duration: TRAVEL_MS, fill: "forwards" }).onfinish = () => {
+      if (!blocked) return gone();
+      dot.classList.add("stopped");
+      setTimeout(gone, FLASH_MS);
+    };
   }
 
-  private frame(now: number): void {
-    this.dots = this.dots.filter((dot) => {
-      const part = Math.min((now - dot.began) / TRAVEL_MS, 1);
-      const over = (now - dot.began) > TRAVEL_MS * (dot.blocked ? 1.6 : 1);
-      if (over || !dot.line.isConnected) {
-        dot.element.remove();
-        return false;
-      }
-      const { x, y } = dot.line.getPointAtLength(dot.length * Math.max(0, part) * dot.until);
-      dot.element.setAttribute("transform", `translate(${x},${y})`);
-      dot.element.classList.toggle("stopped", dot.blocked && part === 1);
-      return true;
-    });
-    this.running = this.dots.length > 0;
-    if (this.running) requestAnimationFrame((time) => this.frame(time));
+  /** Follows the picture as it is moved and zoomed. */
+  moved({ x, y, k }: { x: number; y: number; k: number }): void {
+    this.element.style.transform = `translate(${x}px,${y}px) scale(${k})`;
+  }
+
+  /** Forgets arrows that are no more. */
+  keep(arrows: ReadonlyMap<string, Arrow>): void {
+    for (const id of this.last.keys()) if (!arrows.has(id)) this.last.delete(id);
   }
 }

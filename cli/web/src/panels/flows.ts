@@ -45,6 +45,8 @@ export class Flows {
     const rows = this.store.rows.slice(0, SHOWN);
     const next = new Map<number, HTMLTableRowElement>();
     for (const flow of rows) next.set(flow.id, this.shown.get(flow.id) ?? this.row(flow));
+    // Whoever reads the oldest line with the keyboard stays at the end when it goes.
+    const left = [...this.shown].filter(([id]) => !next.has(id)).some(([, row]) => row === document.activeElement);
     for (const [id, row] of this.shown) if (!next.has(id)) row.remove();
     let before: Element | null = this.body.firstElementChild;
     for (const row of next.values()) {
@@ -52,6 +54,7 @@ export class Flows {
       else this.body.insertBefore(row, before);
     }
     this.shown = next;
+    if (left) [...next.values()].at(-1)?.focus({ preventScroll: true });
   }
 
   /** Forgets the rows, as the words in them are of another language. */
