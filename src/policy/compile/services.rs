@@ -34,7 +34,7 @@ pub(super) fn entries(cluster: &Cluster, node: Option<&str>) -> Vec<ServiceEntry
     entries
 }
 
-/// A Service with what stands behind it, for a receiver to make [`of_members`] of.
+/// A Service with what stands behind it, for a receiver to make `of_members` of.
 #[must_use]
 pub fn member(service: &Service, slices: &[&EndpointSlice]) -> ServiceMember {
     let behind = |port: &ServicePort| PortEndpoints {
