@@ -59,8 +59,8 @@ pub struct Metrics {
     audit_mode: Gauge,
     compile: Histogram,
     enforced: Histogram,
-    restarts: [Counter; Kind::ALL.len()],
-    current: [Gauge; Kind::ALL.len()],
+    restarts: [Counter; Kind::DECIDING.len()],
+    current: [Gauge; Kind::DECIDING.len()],
 }
 
 /// The state that a scrape reads beside the counters.
@@ -132,9 +132,9 @@ impl Metrics {
             audit_mode: gauge!("sidewall_audit_mode"),
             compile: histogram!("sidewall_policy_compile_seconds"),
             enforced: histogram!("sidewall_policy_event_to_enforced_seconds"),
-            restarts: Kind::ALL
+            restarts: Kind::DECIDING
                 .map(|kind| counter!("sidewall_watch_restarts_total", "kind" => kind.plural())),
-            current: Kind::ALL.map(|kind| gauge!("sidewall_watch_current", "kind" => kind.plural())),
+            current: Kind::DECIDING.map(|kind| gauge!("sidewall_watch_current", "kind" => kind.plural())),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Nothing is published before every kind was read in full once: until then the pod is closed.
 //! After that, what is known stays in force however long the source is away; its age is told.
-//! Changes that come close together are one compile; see [`Pace`].
+//! Changes that come close together are one compile; see [`sidewall_watch::pace::Pace`].
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use sidewall::engine::Mode;
 use sidewall::policy::allow_list::ObjectRef;
-use sidewall::policy::cluster::objects::Object;
 use sidewall::policy::cluster::{Change, Cluster};
 use sidewall::policy::compile::compile;
+use sidewall_watch::item::Item;
 use tokio::time::Instant;
 
 use super::kind::Kind;
@@ -24,13 +24,6 @@ use crate::device::sys::give_back_free_memory;
 use crate::directory::Directory;
 use crate::metrics::Metrics;
 use crate::publish::Published;
-
-/// An object, and the mode that its annotation asks for.
-#[derive(Debug)]
-pub(super) struct Item {
-    pub(super) object: Object,
-    pub(super) mode: Option<String>,
-}
 
 /// What the index needs of the rest of the sidecar.
 #[derive(Clone)]
@@ -57,9 +50,9 @@ pub struct Outlets {
 pub(super) struct Index {
     outlets: Outlets,
     cluster: Cluster,
-    synced: [bool; Kind::ALL.len()],
-    current: [bool; Kind::ALL.len()],
-    told: [Option<String>; Kind::ALL.len()],
+    synced: [bool; Kind::DECIDING.len()],
+    current: [bool; Kind::DECIDING.len()],
+    told: [Option<String>; Kind::DECIDING.len()],
     modes: ModeChoice,
     told_mode: Option<String>,
     /// Since when something is not published yet.
@@ -83,9 +76,9 @@ impl Index {
         Self {
             outlets,
             cluster: Cluster::default(),
-            synced: [false; Kind::ALL.len()],
-            current: [false; Kind::ALL.len()],
-            told: [const { None }; Kind::ALL.len()],
+            synced: [false; Kind::DECIDING.len()],
+            current: [false; Kind::DECIDING.len()],
+            told: [const { None }; Kind::DECIDING.len()],
             modes,
             told_mode: None,
             dirty_since: None,
@@ -135,7 +128,7 @@ impl Index {
     /// Takes in the whole cluster at once, from a source that has no kinds.
     pub(super) fn replace(&mut self, mut items: Vec<Item>, at: Instant) {
         self.refused = None;
-        for kind in Kind::ALL {
+        for kind in Kind::DECIDING {
             let (these, rest): (Vec<_>, Vec<_>) = items
                 .into_iter()
                 .partition(|item| item.object.kind() == kind.in_cluster());
@@ -369,31 +362,4 @@ fn set_mode(
     let changed = *place != mode;
     *place = mode;
     changed
-}
-
-/// How long changes are gathered before they are compiled.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
-    /// This long after the last change: `kubectl apply -f` of several policies, or the endpoints
-    /// and pods of one rollout, arrive within a few milliseconds of each other.
-    pub(super) quiet: Duration,
-    /// And at most this long after the first: a cluster that never rests must not keep a new
-    /// policy waiting. The goal from event to verdict is 100 ms.
-    pub(super) longest: Duration,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self {
-            quiet: Duration::from_millis(3),
-            longest: Duration::from_millis(20),
-        }
-    }
-}
-
-impl Pace {
-    /// When to publish what is dirty since then, if nothing more comes.
-    pub(super) fn due(self, dirty_since: Instant, now: Instant) -> Instant {
-        (now + self.quiet).min(dirty_since + self.longest)
-    }
 }

@@ -15,10 +15,11 @@ use std::time::{Duration, SystemTime};
 use sidewall::manifest::{self, Manifest};
 use sidewall::policy::cluster::Kind;
 use sidewall::policy::cluster::objects::Object;
+use sidewall_watch::item::Item;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::REMIND;
-use super::index::{Index, Item, Outlets};
+use super::index::{Index, Outlets};
 use super::slim::MODE_ANNOTATION;
 
 /// How often the directory is looked at.
@@ -136,6 +137,7 @@ fn items(found: &[Manifest]) -> Vec<Item> {
             _ => None,
         },
         object,
+        uid: None,
     };
     manifest::objects(found)
         .into_iter()

@@ -9,10 +9,10 @@ use sidewall::engine::Mode;
 use tokio::time::sleep;
 
 use self::server::{Instead, Server, pod};
-use super::index::Pace;
 use super::kind::Kind;
 use super::problem::Verb;
 use super::reflector::Patience;
+use super::slim::MODE_ANNOTATION;
 use super::testing::outlets;
 use super::*;
 
@@ -84,7 +84,7 @@ async fn recover() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_in_force_before_every_kind_was_read_in_full() {
-    for kind in Kind::ALL {
+    for kind in Kind::DECIDING {
         let server = Server::new();
         server.instead(kind, Verb::List, Instead::Silence);
         let source = Source::start(&server);
@@ -236,7 +236,7 @@ async fn while_the_server_is_away_the_last_list_stays_and_its_age_is_known() {
     server.put(Kind::NetworkPolicies, deny("deny"));
     let source = Source::synced(&server).await;
     assert_eq!(source.outlets.status.stale(), Duration::ZERO);
-    for kind in Kind::ALL {
+    for kind in Kind::DECIDING {
         server.instead(
             kind,
             Verb::Watch,

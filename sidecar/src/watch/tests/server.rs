@@ -152,7 +152,7 @@ impl Server {
     fn answer(&self, request: &Request<Body>) -> Option<Answer> {
         let path = request.uri().path();
         let query = request.uri().query().unwrap_or_default();
-        let kind = *Kind::ALL
+        let kind = *Kind::DECIDING
             .iter()
             .find(|kind| path.ends_with(&format!("/{}", kind.plural())))
             .expect("a kind");

@@ -1,4 +1,4 @@
-//! The five kinds of objects that decide over traffic, and how the API calls them.
+//! The kinds of objects that are watched, and how the API calls them.
 
 use std::fmt;
 
@@ -19,11 +19,23 @@ pub enum Kind {
     Services,
     /// `endpointslices.discovery.k8s.io`, of all namespaces.
     EndpointSlices,
+    /// `nodes`: no verdict depends on them, but logs name them.
+    Nodes,
 }
 
 impl Kind {
     /// All of them; a position in here is [`Kind::index`].
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
+        Self::NetworkPolicies,
+        Self::Namespaces,
+        Self::Pods,
+        Self::Services,
+        Self::EndpointSlices,
+        Self::Nodes,
+    ];
+
+    /// Those that decide over traffic: the first of [`Kind::ALL`], at the same positions.
+    pub const DECIDING: [Self; 5] = [
         Self::NetworkPolicies,
         Self::Namespaces,
         Self::Pods,
@@ -40,6 +52,7 @@ impl Kind {
             Self::Pods => "pods",
             Self::Services => "services",
             Self::EndpointSlices => "endpointslices",
+            Self::Nodes => "nodes",
         }
     }
 
@@ -49,11 +62,11 @@ impl Kind {
         match self {
             Self::NetworkPolicies => "networking.k8s.io",
             Self::EndpointSlices => "discovery.k8s.io",
-            Self::Namespaces | Self::Pods | Self::Services => "",
+            Self::Namespaces | Self::Pods | Self::Services | Self::Nodes => "",
         }
     }
 
-    /// Position in [`Kind::ALL`].
+    /// Position in [`Kind::ALL`], and in [`Kind::DECIDING`] if it is there.
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
@@ -68,6 +81,7 @@ impl Kind {
             Self::Pods => cluster::Kind::Pod,
             Self::Services => cluster::Kind::Service,
             Self::EndpointSlices => cluster::Kind::EndpointSlice,
+            Self::Nodes => cluster::Kind::Node,
         }
     }
 }
@@ -79,7 +93,7 @@ impl fmt::Display for Kind {
 }
 
 /// The name under which the index knows an object; cluster-wide ones have an empty namespace.
-pub(super) fn object_ref(metadata: &ObjectMeta) -> ObjectRef {
+pub fn object_ref(metadata: &ObjectMeta) -> ObjectRef {
     ObjectRef {
         namespace: metadata.namespace.clone().unwrap_or_default(),
         name: metadata.name.clone().unwrap_or_default(),

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, HostIP, Namespace, Pod, PodIP, PodSpec, PodStatus, Service,
-    ServicePort, ServiceSpec, ServiceStatus,
+    Container, ContainerPort, HostIP, Namespace, Node, NodeAddress, NodeStatus, Pod, PodIP,
+    PodSpec, PodStatus, Service, ServicePort, ServiceSpec, ServiceStatus,
 };
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -148,6 +148,38 @@ pub struct SlimEndpointSlice {
     pub ports: Option<Vec<EndpointPort>>,
 }
 
+/// A Node: its addresses.
+#[derive(Debug, Clone, Deserialize, Resource)]
+#[resource(inherit = Node)]
+pub struct SlimNode {
+    /// Name and labels.
+    #[serde(deserialize_with = "slim_meta")]
+    pub metadata: ObjectMeta,
+    /// Addresses.
+    #[serde(default)]
+    pub status: SlimNodeStatus,
+}
+
+/// The part of a node's status that names are found by.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct SlimNodeStatus {
+    addresses: Option<Vec<NodeAddress>>,
+}
+
+impl From<SlimNode> for Node {
+    fn from(slim: SlimNode) -> Self {
+        Self {
+            metadata: slim.metadata,
+            status: Some(NodeStatus {
+                addresses: slim.status.addresses,
+                ..NodeStatus::default()
+            }),
+            ..Self::default()
+        }
+    }
+}
+
 impl From<SlimNamespace> for Namespace {
     fn from(slim: SlimNamespace) -> Self {
         Self {
@@ -240,6 +272,7 @@ fn slim_meta<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D
     struct Meta {
         name: Option<String>,
         namespace: Option<String>,
+        uid: Option<String>,
         resource_version: Option<String>,
         labels: Option<BTreeMap<String, String>>,
         annotations: Option<Annotations>,
@@ -255,6 +288,7 @@ fn slim_meta<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D
     Ok(ObjectMeta {
         name: meta.name,
         namespace: meta.namespace,
+        uid: meta.uid,
         resource_version: meta.resource_version,
         labels: meta.labels,
         annotations: meta

@@ -5,7 +5,7 @@ use std::fmt;
 use kube::core::Status;
 use sidewall::policy::allow_list::ObjectRef;
 
-use super::kind::Kind;
+use crate::kind::Kind;
 
 /// What was asked of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //! server has forgotten where we were.
 //!
 //! Not here: what the objects mean, and who owns them; [`Event`]s go to the one task that does
-//! (`index`). Each step is kube's own (`Api::list`, `Api::watch`); the loop around them is ours,
+//! (`Message`). Each step is kube's own (`Api::list`, `Api::watch`); the loop around them is ours,
 //! because a firewall asks more of it than `kube::runtime::watcher` tells: whether the watch
 //! stands at this moment (the age of what is in force), that a 410 in answer to the request
 //! itself leads to a new list, and that an event which cannot be read is never skipped: it might
@@ -23,25 +23,21 @@ use sidewall::policy::allow_list::ObjectRef;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::backoff::{Backoff, HEALED_AFTER};
-use super::kind::{Kind, object_ref};
-use super::problem::{Cause, Problem, Verb};
-
-/// Objects in one page of a list. A page is parsed from one buffer: 100 pods of 10 KB are 1 MB for
-/// a moment, where client-go's 500 would be 5 MB in every pod of the cluster.
-const PAGE: u32 = 100;
+use crate::backoff::{Backoff, HEALED_AFTER};
+use crate::kind::{Kind, object_ref};
+use crate::problem::{Cause, Problem, Verb};
 
 /// The server ends a watch after this many seconds (kube's own default).
 const WATCH_SECONDS: u32 = 290;
 
 /// How patient the loop is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub struct Patience {
     /// For one page of a list, and for the first answer to a watch. The API server itself gives up
     /// on a request after 60 s (`--request-timeout`).
-    pub(super) answer: Duration,
+    pub answer: Duration,
     /// For an event or the server's own end of the watch; then the connection is taken for dead.
-    pub(super) silence: Duration,
+    pub silence: Duration,
 }
 
 impl Default for Patience {
@@ -55,7 +51,7 @@ impl Default for Patience {
 
 /// What became known about a kind.
 #[derive(Debug)]
-pub(super) enum Event<T> {
+pub enum Event<T> {
     /// This is everything there is.
     Reset(Vec<T>),
     /// This object is there, like this.
@@ -70,13 +66,13 @@ pub(super) enum Event<T> {
 
 /// An [`Event`] on its way to the index.
 #[derive(Debug)]
-pub(super) struct Message<T> {
+pub struct Message<T> {
     /// Of which kind.
-    pub(super) kind: Kind,
+    pub kind: Kind,
     /// When it was read off the connection.
-    pub(super) at: Instant,
+    pub at: Instant,
     /// What it says.
-    pub(super) event: Event<T>,
+    pub event: Event<T>,
 }
 
 /// The index has gone away, so the sidecar is stopping.
@@ -95,15 +91,21 @@ impl From<Stopped> for Failure {
 }
 
 /// List and watch of one kind.
-pub(super) struct Reflector<K, T> {
-    pub(super) api: Api<K>,
-    pub(super) kind: Kind,
+pub struct Reflector<K, T> {
+    /// Where to ask.
+    pub api: Api<K>,
+    /// For what.
+    pub kind: Kind,
     /// The namespace that `api` is limited to, for messages.
-    pub(super) namespace: Option<String>,
+    pub namespace: Option<String>,
     /// From the wire's form to the index's; runs at once, so that pages do not pile up.
-    pub(super) convert: fn(K) -> T,
-    pub(super) events: mpsc::Sender<Message<T>>,
-    pub(super) patience: Patience,
+    pub convert: fn(K) -> T,
+    /// Where it all goes.
+    pub events: mpsc::Sender<Message<T>>,
+    /// How long to wait.
+    pub patience: Patience,
+    /// Objects in one page of a list. A page is parsed from one buffer.
+    pub page: u32,
 }
 
 impl<K, T> Reflector<K, T>
@@ -112,17 +114,17 @@ where
     T: Send,
 {
     /// Runs until nobody listens to the events any more.
-    pub(super) async fn run(self) {
+    pub async fn run(self) {
         let mut backoff = Backoff::default();
         let mut version = None;
-        let mut page = Some(PAGE);
+        let mut page = Some(self.page);
         loop {
             let began = Instant::now();
             let step = match &mut version {
                 None => match self.list(page).await {
                     Ok(listed) => {
                         version = Some(listed);
-                        page = Some(PAGE);
+                        page = Some(self.page);
                         continue;
                     }
                     Err(failure) => Err(failure),
@@ -143,7 +145,7 @@ where
                     if problem.cause.needs_relist() {
                         // A continue token that expired under us would do so again on a slow line:
                         // the second try asks for everything at once, as client-go's pager does.
-                        page = (problem.verb == Verb::Watch).then_some(PAGE);
+                        page = (problem.verb == Verb::Watch).then_some(self.page);
                         version = None;
                     }
                     if self.send(Event::Lost(problem)).await.is_err() {
@@ -151,7 +153,7 @@ where
                     }
                 }
             }
-            sleep(backoff.next()).await;
+            sleep(backoff.wait()).await;
         }
     }
 
