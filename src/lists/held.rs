@@ -61,7 +61,7 @@ impl Held {
     }
 
     /// The allow list, `gateways` being addresses of the node that only the pod knows. Equal to what
-    /// [`crate::policy::compile::compile`] gives for the same cluster. `None` without a list.
+    /// [`crate::policy::compile::compile_near`] gives for the same cluster. `None` without a list.
     #[must_use]
     pub fn assemble(&self, gateways: &[IpAddr]) -> Option<AllowList> {
         let list = self.list.as_ref()?;
@@ -119,6 +119,8 @@ impl Held {
             .flatten()
             .collect();
         services.sort_unstable_by(|one, other| one.service.id.cmp(&other.service.id));
+        // One that leads into several namespaces is in the set of each.
+        services.dedup_by(|one, other| one.service.id == other.service.id);
         services::of_members(
             services.into_iter().map(|member| &**member),
             list.node.as_deref(),

@@ -13,5 +13,10 @@
 //!
 //! Not here: HTTP, tokens, files. What a list means is [`crate::policy`]'s business.
 
+pub mod catalogue;
+mod definition;
+mod graves;
 pub mod held;
+mod template;
+mod trie;
 pub mod wire;

@@ -5,23 +5,24 @@
 //! Next: [`super::allow_list`] goes to [`super::lookup`] for packets and [`super::explain`] for
 //! people.
 
-pub(super) mod blocks;
+pub(crate) mod blocks;
 pub(super) mod candidates;
+pub(crate) mod near;
 mod peer_sets;
 pub mod services;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 pub(crate) use self::candidates::Candidates;
-use self::peer_sets::PeerSets;
+use self::peer_sets::ByContent;
 use super::allow_list::{
-    AllowList, DirectionList, InvalidPolicy, ObjectRef, Peer, PortCriterion, PortRule,
-    ResolvedPort, Rule, RuleId,
+    AllowList, DirectionList, InvalidPolicy, ObjectRef, Peer, PeerCriterion, PortCriterion,
+    PortRule, ResolvedPort, Rule, RuleId,
 };
 use super::cluster::Cluster;
-use super::cluster::objects::Pod;
+use super::cluster::objects::{NamedPort, Pod, named_port};
 use super::convert::{AnyPolicy, Policy, PolicyPort, PolicyPortCriterion, PolicyRule};
+use super::selector::Labels;
 use crate::net::{Direction, Protocol};
 
 /// The pod is not in the index (not yet, or no more).
@@ -36,27 +37,38 @@ pub fn compile(
     pod: &ObjectRef,
     node_addresses: &[IpAddr],
 ) -> Result<AllowList, PodNotFound> {
+    list(cluster, pod, node_addresses, |_, _| true)
+}
+
+/// The same with those Services alone that can lead to somebody whom the pod may reach: on any other
+/// Service's address the list says no as well, of the address and not of the Service. What
+/// [`crate::lists`] sends.
+pub fn compile_near(
+    cluster: &Cluster,
+    pod: &ObjectRef,
+    node_addresses: &[IpAddr],
+) -> Result<AllowList, PodNotFound> {
+    list(cluster, pod, node_addresses, |scopes, homes| {
+        homes.are_in(cluster, scopes)
+    })
+}
+
+fn list(
+    cluster: &Cluster,
+    pod: &ObjectRef,
+    node_addresses: &[IpAddr],
+    wanted: impl Fn(&[near::Scope], &near::Homes) -> bool,
+) -> Result<AllowList, PodNotFound> {
     let pod = cluster.pod(pod).ok_or_else(|| PodNotFound(pod.clone()))?;
-    let mut compiler = Compiler {
-        pod,
-        candidates: Candidates::new(cluster),
-        sets: PeerSets::default(),
-        named: BTreeMap::new(),
-    };
-    let policies: Vec<&AnyPolicy> = if pod.host_network {
-        // Its traffic is its node's: no policy selects it.
+    let mut sets = ByContent::new(cluster);
+    let (ingress, egress) = rules(cluster, Subject::of(pod), &mut sets);
+    let scopes = near::scopes(&egress, &pod.id.namespace);
+    let services = if scopes.is_empty() {
         Vec::new()
     } else {
-        let all = cluster.policies_in(&pod.id.namespace);
-        all.filter(|policy| policy.selects().matches(&pod.labels))
-            .collect()
-    };
-    let ingress = compiler.direction(&policies, Direction::Ingress);
-    let egress = compiler.direction(&policies, Direction::Egress);
-    let services = if egress.isolated_by.is_empty() {
-        Vec::new()
-    } else {
-        services::entries(cluster, pod.node.as_deref())
+        services::entries(cluster, pod.node.as_deref(), |service, slices| {
+            wanted(&scopes, &near::Homes::of(cluster, service, slices))
+        })
     };
     let mut nodes: Vec<IpAddr> = pod
         .node_addresses
@@ -68,17 +80,22 @@ pub fn compile(
     nodes.dedup();
     Ok(AllowList {
         pod: pod.id.clone(),
-        addresses: if pod.host_network {
-            Vec::new()
-        } else {
-            pod.addresses.clone()
-        },
+        addresses: own_addresses(pod),
         node_addresses: nodes,
         ingress,
         egress,
-        peer_sets: compiler.sets.into_vec(),
+        peer_sets: sets.into_vec(),
         services,
     })
+}
+
+/// A pod's addresses; none if they are its node's.
+pub(crate) fn own_addresses(pod: &Pod) -> Vec<IpAddr> {
+    if pod.host_network {
+        Vec::new()
+    } else {
+        pod.addresses.clone()
+    }
 }
 
 /// What stands behind a Service's address and port for a client pod; without a client, for anybody.
@@ -101,19 +118,68 @@ pub fn endpoints_of(
     here.flat_map(|entry| entry.endpoints).collect()
 }
 
-/// What compiling one pod's list needs at hand.
-struct Compiler<'a> {
-    pod: &'a Pod,
-    candidates: Candidates<'a>,
-    sets: PeerSets,
-    /// The sets of pods in which a port name has a number, by name and the peers of the rule.
-    named: BTreeMap<NamedKey, Vec<ResolvedPort>>,
+/// All that rules can know of the pod they hold for: pods that are equal in this have equal rules.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    pub(crate) namespace: &'a str,
+    pub(crate) labels: &'a Labels,
+    pub(crate) named_ports: &'a [NamedPort],
+    pub(crate) host_network: bool,
 }
 
-/// A port name among the peers of a rule (`None`: everyone).
-type NamedKey = (Protocol, String, Option<Vec<u32>>);
+/// Where the sets come from that rules refer to by number: [`ByContent`], or by what defines them.
+pub(crate) trait Sets {
+    /// The set of a peer entry.
+    fn of(&mut self, criterion: &PeerCriterion) -> u32;
 
-impl Compiler<'_> {
+    /// What a port name means in each of a rule's peers (`None`: everyone). Only pods have names for
+    /// their ports: outside addresses that a block or an open rule admits are not among them.
+    fn named(
+        &mut self,
+        protocol: Protocol,
+        name: &str,
+        peers: Option<Vec<u32>>,
+    ) -> Vec<ResolvedPort>;
+}
+
+impl<'a> Subject<'a> {
+    pub(crate) fn of(pod: &'a Pod) -> Self {
+        Self {
+            namespace: &pod.id.namespace,
+            labels: &pod.labels,
+            named_ports: &pod.named_ports,
+            host_network: pod.host_network,
+        }
+    }
+}
+
+/// What all policies say of such a pod: ingress and egress.
+pub(crate) fn rules(
+    cluster: &Cluster,
+    subject: Subject<'_>,
+    sets: &mut impl Sets,
+) -> (DirectionList, DirectionList) {
+    let policies: Vec<&AnyPolicy> = if subject.host_network {
+        // Its traffic is its node's: no policy selects it.
+        Vec::new()
+    } else {
+        let all = cluster.policies_in(subject.namespace);
+        all.filter(|policy| policy.selects().matches(subject.labels))
+            .collect()
+    };
+    let mut compiler = Compiler { subject, sets };
+    let ingress = compiler.direction(&policies, Direction::Ingress);
+    let egress = compiler.direction(&policies, Direction::Egress);
+    (ingress, egress)
+}
+
+/// What compiling one pod's rules needs at hand.
+struct Compiler<'a, S> {
+    subject: Subject<'a>,
+    sets: &'a mut S,
+}
+
+impl<S: Sets> Compiler<'_, S> {
     fn direction(&mut self, policies: &[&AnyPolicy], direction: Direction) -> DirectionList {
         let mut list = DirectionList::default();
         for policy in policies.iter().filter(|policy| policy.isolates(direction)) {
@@ -146,7 +212,7 @@ impl Compiler<'_> {
         let direction = id.direction;
         let peers: Option<Vec<Peer>> = rule.peers.as_ref().map(|peers| {
             let peer = |criterion| Peer {
-                set: self.sets.of(criterion, &self.candidates),
+                set: self.sets.of(criterion),
                 criterion: criterion.clone(),
             };
             peers.iter().map(peer).collect()
@@ -174,54 +240,27 @@ impl Compiler<'_> {
                 name: name.clone(),
                 resolved: match direction {
                     Direction::Ingress => {
-                        let number = self.pod.named_port(protocol, name);
+                        let number = named_port(self.subject.named_ports, protocol, name);
                         number
                             .map(|port| ResolvedPort { port, set: None })
                             .into_iter()
                             .collect()
                     }
-                    Direction::Egress => self.named(protocol, name, peers),
+                    Direction::Egress => {
+                        let peers = peers.map(numbers);
+                        self.sets.named(protocol, name, peers)
+                    }
                 },
             },
         };
         PortRule { protocol, port }
     }
+}
 
-    /// What a port name means in each of a rule's peers. Only pods have names for their ports:
-    /// outside addresses that a block or an open rule admits are not among them.
-    fn named(
-        &mut self,
-        protocol: Protocol,
-        name: &str,
-        peers: Option<&[Peer]>,
-    ) -> Vec<ResolvedPort> {
-        let sets = peers.map(|peers| {
-            let mut sets: Vec<u32> = peers.iter().map(|peer| peer.set).collect();
-            sets.sort_unstable();
-            sets.dedup();
-            sets
-        });
-        let key = (protocol, name.to_owned(), sets);
-        if let Some(known) = self.named.get(&key) {
-            return known.clone();
-        }
-        let mut by_number: BTreeMap<u16, Vec<IpAddr>> = BTreeMap::new();
-        for (pod, number) in self.candidates.with_port(protocol, name) {
-            let admitted = pod.addresses.iter().filter(|address| match &key.2 {
-                None => true,
-                Some(sets) => sets.iter().any(|&set| self.sets.contains(set, **address)),
-            });
-            by_number.entry(number).or_default().extend(admitted);
-        }
-        by_number.retain(|_, hosts| !hosts.is_empty());
-        let mut resolved = Vec::with_capacity(by_number.len());
-        for (port, hosts) in by_number {
-            resolved.push(ResolvedPort {
-                port,
-                set: Some(self.sets.of_hosts(hosts)),
-            });
-        }
-        self.named.insert(key, resolved.clone());
-        resolved
-    }
+/// The sets of a rule's peers, each once.
+fn numbers(peers: &[Peer]) -> Vec<u32> {
+    let mut sets: Vec<u32> = peers.iter().map(|peer| peer.set).collect();
+    sets.sort_unstable();
+    sets.dedup();
+    sets
 }

@@ -1,6 +1,7 @@
 //! Policies from their text to the verdict: a table for every sentence of what a verdict means, and a
 //! second, simple evaluator for everything in between.
 
+mod catalogue;
 mod changes;
 mod connectivity;
 mod convert;

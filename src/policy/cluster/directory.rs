@@ -74,6 +74,22 @@ impl Cluster {
         node.or_else(host).map(Known::Node)
     }
 
+    /// All that have, or may have, an address, by kind and name.
+    pub(crate) fn owners(&self, address: IpAddr) -> &[(Kind, ObjectRef)] {
+        self.by_address
+            .get(&address)
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+    }
+
+    /// The pods that selectors can match at an address.
+    pub(crate) fn peers_at(&self, address: IpAddr) -> impl Iterator<Item = &Pod> {
+        let pods = self.owners(address).iter();
+        let pods = pods.filter(|(kind, _)| *kind == Kind::Pod);
+        pods.filter_map(|(_, id)| self.pods.get(id))
+            .filter(|pod| pod.is_peer())
+    }
+
     /// The pod that has an address of its own.
     #[must_use]
     pub fn pod_at(&self, address: IpAddr) -> Option<&Pod> {

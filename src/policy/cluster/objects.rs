@@ -69,7 +69,7 @@ pub struct Pod {
 }
 
 /// A container port with a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NamedPort {
     /// Its name.
     pub name: String,
@@ -96,16 +96,17 @@ impl Pod {
         !self.finished && !self.host_network && !self.addresses.is_empty()
     }
 
-    /// What a port name means in it. The first container that has it counts, as in
-    /// `podutil.FindPort`.
+    /// What a port name means in it.
     #[must_use]
     pub fn named_port(&self, protocol: Protocol, name: &str) -> Option<u16> {
-        let matches = |port: &&NamedPort| port.protocol == protocol && port.name == name;
-        self.named_ports
-            .iter()
-            .find(matches)
-            .map(|port| port.number)
+        named_port(&self.named_ports, protocol, name)
     }
+}
+
+/// What a port name means. The first container that has it counts, as in `podutil.FindPort`.
+pub(crate) fn named_port(ports: &[NamedPort], protocol: Protocol, name: &str) -> Option<u16> {
+    let matches = |port: &&NamedPort| port.protocol == protocol && port.name == name;
+    ports.iter().find(matches).map(|port| port.number)
 }
 
 impl Object {

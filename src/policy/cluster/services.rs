@@ -69,6 +69,9 @@ pub struct Endpoint {
     /// The node it is on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
+    /// Its slice names no pod that it is (`targetRef`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub foreign: bool,
 }
 
 impl Service {
@@ -178,6 +181,10 @@ fn endpoint(endpoint: &discovery::Endpoint) -> Option<Endpoint> {
             ready: conditions.ready.unwrap_or(true),
             last_resort: serving && terminating,
             node: endpoint.node_name.clone(),
+            foreign: endpoint
+                .target_ref
+                .as_ref()
+                .is_none_or(|target| target.kind.as_deref() != Some("Pod")),
         }),
         _ => None,
     }

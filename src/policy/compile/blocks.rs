@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 use crate::net::{next_address, previous_address};
 
 /// Takes `except` out of `cidr`. Sorted and disjoint.
-pub(in crate::policy) fn without(cidr: IpNet, except: &[IpNet]) -> Vec<IpNet> {
+pub(crate) fn without(cidr: IpNet, except: &[IpNet]) -> Vec<IpNet> {
     // Exceptions nest or are disjoint. In the order of their starts, longest first, each one begins
     // inside what is already taken out, or behind it.
     let mut except: Vec<IpNet> = except

@@ -11,8 +11,12 @@ use crate::policy::cluster::Cluster;
 use crate::policy::cluster::objects::Pod;
 use crate::policy::cluster::services::{Endpoint, EndpointSlice, Service, ServicePort};
 
-/// One entry per Service, port and address family, by namespace, name and order of the ports.
-pub(super) fn entries(cluster: &Cluster, node: Option<&str>) -> Vec<ServiceEntry> {
+/// One entry per wanted Service, port and address family, by namespace, name and order of the ports.
+pub(super) fn entries(
+    cluster: &Cluster,
+    node: Option<&str>,
+    wanted: impl Fn(&Service, &[&EndpointSlice]) -> bool,
+) -> Vec<ServiceEntry> {
     let mut slices: HashMap<(&str, &str), Vec<&EndpointSlice>, RandomState> = HashMap::default();
     for slice in cluster.endpoint_slices() {
         if let Some(service) = &slice.service {
@@ -27,6 +31,9 @@ pub(super) fn entries(cluster: &Cluster, node: Option<&str>) -> Vec<ServiceEntry
         let ObjectRef { namespace, name } = &service.id;
         let slices = slices.get(&(namespace.as_str(), name.as_str()));
         let slices = slices.map(Vec::as_slice).unwrap_or_default();
+        if !wanted(service, slices) {
+            continue;
+        }
         for port in &service.ports {
             add(service, port, &endpoints(port, slices), node, &mut entries);
         }
