@@ -124,13 +124,7 @@ impl<M> Default for Leaf<M> {
     }
 }
 
-#[allow(dead_code)]
 impl<M: Member> Trie<M> {
-    /// How many members there are.
-    pub(crate) fn len(&self) -> usize {
-        self.root.count()
-    }
-
     /// Puts a member in, or in the place of an earlier one of its name; whether that is a change.
     pub(crate) fn put(&mut self, place: Place, member: Arc<M>) -> bool {
         let there = self.get(place, member.id());
@@ -170,6 +164,13 @@ impl<M: Member> Trie<M> {
         }
     }
 
+    /// The members' names.
+    pub(crate) fn ids(&self) -> Vec<&ObjectRef> {
+        let mut ids = Vec::new();
+        self.root.ids(&mut ids);
+        ids
+    }
+
     /// The slices as last published.
     pub(crate) fn slices(&self) -> Vec<&Arc<Stored>> {
         let mut slices = Vec::new();
@@ -195,15 +196,7 @@ impl<M: Member> Trie<M> {
     }
 }
 
-#[allow(dead_code)]
 impl<M: Member> Node<M> {
-    fn count(&self) -> usize {
-        match self {
-            Self::Leaf(leaf) => leaf.members.len(),
-            Self::Branch(branch) => branch.count,
-        }
-    }
-
     fn put(
         &mut self,
         depth: u32,
@@ -295,6 +288,17 @@ impl<M: Member> Node<M> {
             Self::Branch(branch) => {
                 for child in &mut branch.children {
                     child.drain(into, gone);
+                }
+            }
+        }
+    }
+
+    fn ids<'a>(&'a self, into: &mut Vec<&'a ObjectRef>) {
+        match self {
+            Self::Leaf(leaf) => into.extend(leaf.members.iter().map(|(_, member)| member.id())),
+            Self::Branch(branch) => {
+                for child in &branch.children {
+                    child.ids(into);
                 }
             }
         }

@@ -180,6 +180,21 @@ impl Cluster {
         theirs.map(|(_, policy)| policy)
     }
 
+    /// A policy by name.
+    pub(crate) fn policy(&self, id: &ObjectRef) -> Option<&AnyPolicy> {
+        self.policies.get(id)
+    }
+
+    /// A Service by name.
+    pub(crate) fn service(&self, id: &ObjectRef) -> Option<&Service> {
+        self.services.get(id)
+    }
+
+    /// An endpoint slice by name.
+    pub(crate) fn endpoint_slice(&self, id: &ObjectRef) -> Option<&EndpointSlice> {
+        self.slices.get(id)
+    }
+
     /// All Services, by namespace and name.
     pub fn services(&self) -> impl Iterator<Item = &Service> {
         self.services.values()
@@ -195,7 +210,8 @@ impl Cluster {
         self.nodes.values()
     }
 
-    fn ids(&self, kind: Kind) -> Box<dyn Iterator<Item = &ObjectRef> + '_> {
+    /// The names of all objects of a kind, in order.
+    pub(crate) fn ids(&self, kind: Kind) -> Box<dyn Iterator<Item = &ObjectRef> + '_> {
         match kind {
             Kind::Namespace => Box::new(self.namespaces.keys()),
             Kind::Pod => Box::new(self.pods.keys()),

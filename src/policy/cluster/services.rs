@@ -84,6 +84,16 @@ impl Service {
     }
 }
 
+impl EndpointSlice {
+    /// The Service it belongs to.
+    pub(crate) fn service_id(&self) -> Option<ObjectRef> {
+        Some(ObjectRef {
+            namespace: self.id.namespace.clone(),
+            name: self.service.clone()?,
+        })
+    }
+}
+
 impl From<&core::Service> for Service {
     fn from(object: &core::Service) -> Self {
         let spec = object.spec.as_ref();

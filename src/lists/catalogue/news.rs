@@ -1,0 +1,64 @@
+//! What a receiver lacks that was up to date a while ago.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{Catalogue, News, Revision};
+use crate::lists::held::digest_of;
+use crate::lists::wire::SetId;
+use crate::policy::allow_list::ObjectRef;
+
+impl Catalogue {
+    /// What a receiver that was up to date at `since` lacks; at 0 it has nothing. `None`: that is too
+    /// long ago, or not of this catalogue, and the receiver must start over.
+    #[must_use]
+    pub fn news(&self, pod: &ObjectRef, since: Revision) -> Option<News> {
+        let start = since == Revision(0);
+        if since > self.revision || !(start || self.graves.reach_back_to(since)) {
+            return None;
+        }
+        let mut news = News {
+            revision: self.revision,
+            added: Vec::new(),
+            removed: Vec::new(),
+            list: None,
+            gone: false,
+            digest: String::new(),
+        };
+        let entry = self.entry(pod);
+        let Some((entry, list)) = entry.and_then(|entry| Some((entry, entry.list()?))) else {
+            news.gone = !start && self.graves.pod(pod, since);
+            news.digest = digest_of(None, std::iter::empty());
+            return Some(news);
+        };
+        // The sets of which the receiver has all slices that were there at `since`.
+        let before = entry.before.as_ref();
+        let held: Option<BTreeSet<&SetId>> = if entry.joined <= since {
+            None
+        } else {
+            let old = before.filter(|(_, joined)| !start && *joined <= since);
+            let old = old.into_iter();
+            Some(old.flat_map(|(list, _)| list.sets()).collect())
+        };
+        let mut names = Vec::new();
+        for set in list.shared.sets() {
+            let held = held.as_ref().is_none_or(|held| held.contains(set));
+            for slice in self.slices_in(set) {
+                names.push(&slice.name);
+                if slice.revision > since || !held {
+                    news.added.push(Arc::clone(slice));
+                }
+            }
+            if !start {
+                let gone = self.graves.slices(set, since);
+                news.removed
+                    .extend(gone.filter(|name| self.slice(name).is_none()).cloned());
+            }
+        }
+        news.removed.sort_unstable();
+        news.removed.dedup();
+        news.digest = digest_of(Some(&list), names.into_iter());
+        news.list = (entry.since > since).then_some(list);
+        Some(news)
+    }
+}
