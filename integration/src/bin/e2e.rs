@@ -20,6 +20,10 @@ struct Args {
     /// Every case that this kernel can make (without SCTP), and not a selection.
     #[arg(long)]
     all: bool,
+    /// The product's image as an OCI archive, as `make image` leaves it in target/image; without it, one is
+    /// made of the programs beside this one.
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
     /// Stay when something went wrong, and print the kubeconfig, until Enter is pressed.
     #[arg(long)]
     stay: bool,
@@ -47,6 +51,7 @@ fn work(sandbox: &Sandbox, args: &Args) -> Result<ExitCode> {
     let plan = Plan {
         cases: args.cases.clone(),
         all: args.all,
+        image: args.image.clone(),
     };
     // Processes end with the thread that started them: with one thread, with this process.
     let runtime = tokio::runtime::Builder::new_current_thread()

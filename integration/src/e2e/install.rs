@@ -9,12 +9,12 @@ use serde_json::json;
 
 use super::until;
 use super::world::{NAMESPACES, app};
-use crate::cluster::{Cluster, image};
+use crate::cluster::Cluster;
 use crate::helm::Helm;
 
 /// Installs the chart with the image that lies on the node, and waits as `helm install --wait` does.
-pub(super) async fn install(helm: &Helm) -> Result<()> {
-    let (repository, tag) = image::SIDEWALL;
+pub(super) async fn install(helm: &Helm, image: &str) -> Result<()> {
+    let (repository, tag) = image.rsplit_once(':').context("an image without a tag")?;
     let image = format!("image.repository={repository},image.tag={tag},image.pullPolicy=Never");
     let namespaces = format!("sidecarRbac.namespaces={{{}}}", NAMESPACES.join(","));
     let arguments = [

@@ -38,6 +38,8 @@ pub struct Plan {
     pub cases: Option<PathBuf>,
     /// All cases that this kernel can make, and not a selection.
     pub all: bool,
+    /// The product's image, as `make image` leaves it; none: one is made of what was built here.
+    pub image: Option<PathBuf>,
 }
 
 /// Runs everything in a fresh cluster.
@@ -46,8 +48,8 @@ pub struct Plan {
 /// What did not come about, with what was seen.
 pub async fn run(sandbox: &Sandbox, plan: &Plan) -> Result<()> {
     let began = Instant::now();
-    let images = image::make(sandbox.folder())?;
-    let cluster = Cluster::start(sandbox, &images).await?;
+    let images = image::make(sandbox.folder(), plan.image.as_deref())?;
+    let cluster = Cluster::start(sandbox, &images.archives).await?;
     say(
         began,
         "etcd, control plane, containerd, kubelet and kube-proxy run; the node is ready",
@@ -57,11 +59,14 @@ pub async fn run(sandbox: &Sandbox, plan: &Plan) -> Result<()> {
     let client = cluster.client();
 
     world::namespaces(&client).await?;
-    install::install(&helm).await?;
+    install::install(&helm, &images.sidewall).await?;
     install::check(&cluster).await?;
     say(
         began,
-        "helm install: the controller is ready, its webhook answers",
+        &format!(
+            "helm install: the controller of {} is ready, its webhook answers",
+            images.sidewall
+        ),
     );
     let world = world::pods(&client).await?;
     say(
