@@ -29,6 +29,10 @@ use crate::verdict::{Because, Reason, RuleIndex, Verdict};
 /// flow log line must stay a line.
 pub const MOST_RULES: usize = 32;
 
+/// Isolating policies that are named; of further ones the number is told. A pod may be selected by
+/// thousands, and what explains one flow must not grow with them.
+pub const MOST_POLICIES: usize = 8;
+
 /// What is asked about the pod that an allow list is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Question {
@@ -56,8 +60,11 @@ pub struct Explanation {
     pub identity: Option<Identity>,
     /// The verdict on a new flow.
     pub verdict: Verdict,
-    /// The policies that isolate the pod in this direction.
+    /// The policies that isolate the pod in this direction, at most [`MOST_POLICIES`].
     pub isolated_by: Vec<ObjectRef>,
+    /// Further ones, in more than these.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_policies: usize,
     /// Those of them that cannot be understood.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub invalid: Vec<InvalidPolicy>,
@@ -88,6 +95,28 @@ pub fn explain(
     question: Question,
     who: &dyn Fn(IpAddr) -> Option<Identity>,
 ) -> Explanation {
+    explained(list, options, question, None, who)
+}
+
+/// Explains a verdict that this list gave. The rule that allows is named without being looked for,
+/// so that this takes as long with thousands of rules as with one.
+pub fn explain_verdict(
+    list: &AllowList,
+    options: LookupOptions,
+    question: Question,
+    verdict: Verdict,
+    who: &dyn Fn(IpAddr) -> Option<Identity>,
+) -> Explanation {
+    explained(list, options, question, Some(verdict), who)
+}
+
+fn explained(
+    list: &AllowList,
+    options: LookupOptions,
+    question: Question,
+    known: Option<Verdict>,
+    who: &dyn Fn(IpAddr) -> Option<Identity>,
+) -> Explanation {
     let side = side(list, question.direction);
     let identity = who(question.peer);
     let mut explanation = Explanation {
@@ -95,7 +124,13 @@ pub fn explain(
         question,
         identity,
         verdict: Verdict::Allow(Because::NotIsolated),
-        isolated_by: side.isolated_by.clone(),
+        isolated_by: side
+            .isolated_by
+            .iter()
+            .take(MOST_POLICIES)
+            .cloned()
+            .collect(),
+        more_policies: side.isolated_by.len().saturating_sub(MOST_POLICIES),
         invalid: side.invalid.clone(),
         allowed_by: None,
         rules: Vec::new(),
@@ -111,7 +146,7 @@ pub fn explain(
         };
         match service {
             Some(service) => explanation.settle_service(list, side, service),
-            None => explanation.settle(list, side),
+            None => explanation.settle(list, side, known),
         }
     }
     explanation.summary = summary::of(&explanation);
@@ -132,8 +167,11 @@ impl Explanation {
     }
 
     /// An address that is no Service's.
-    fn settle(&mut self, list: &AllowList, side: &DirectionList) {
-        self.verdict = decide(list, side, self.question);
+    fn settle(&mut self, list: &AllowList, side: &DirectionList, known: Option<Verdict>) {
+        self.verdict = match known {
+            Some(verdict @ Verdict::Allow(Because::Rule(_))) => verdict,
+            _ => decide(list, side, self.question),
+        };
         match self.verdict {
             Verdict::Allow(Because::Rule(index)) => self.name_rule(list, side, index),
             Verdict::Allow(_) => {}
@@ -179,6 +217,12 @@ impl Explanation {
         self.rules = rules;
         self.nearest = nearest;
     }
+}
+
+/// For serde.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// One direction of a list.

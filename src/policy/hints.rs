@@ -162,7 +162,9 @@ impl<'a> Case<'a> {
             AnyPolicy::Valid(policy) => Some(policy),
             AnyPolicy::Invalid(_) => None,
         })
-        .filter(|policy| self.isolated_by.contains(&policy.id))
+        .filter(|policy| {
+            policy.rules(self.direction()).is_some() && policy.selects.matches(&self.pod.labels)
+        })
     }
 
     /// Their rules.

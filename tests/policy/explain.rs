@@ -1,7 +1,7 @@
 //! The words: what an explanation says, and which miss is the nearest.
 
 use sidewall::net::Direction;
-use sidewall::policy::explain::{Explanation, MOST_RULES};
+use sidewall::policy::explain::{Explanation, MOST_POLICIES, MOST_RULES};
 use sidewall::policy::lookup::ServiceMixed;
 
 use crate::fixture::{named_policy, policy, why};
@@ -134,6 +134,22 @@ fn only_the_nearest_of_very_many_rules_are_spelled_out() {
         explanation.nearest_miss().expect("a rule").rule.policy.name,
         "z"
     );
+}
+
+#[test]
+fn only_the_first_of_very_many_isolating_policies_are_named_and_the_others_counted() {
+    let objects: String = (0..50)
+        .map(|n| named_policy("shop", &format!("p{n:02}"), "{podSelector: {}}"))
+        .collect();
+    let explanation = ingress(&objects, "10.0.1.1", "TCP 80");
+    assert_eq!(
+        (explanation.isolated_by.len(), explanation.more_policies),
+        (MOST_POLICIES, 50 - MOST_POLICIES)
+    );
+    let summary = &explanation.summary;
+    assert!(summary.contains("50 policies isolate"), "{summary}");
+    let text = explanation.to_string();
+    assert!(text.contains("and 42 more\n"), "{text}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use sidewall::policy::allow_list::{AllowList, ObjectRef};
 use sidewall::policy::cluster::objects::Object;
 use sidewall::policy::cluster::{Change, Cluster, Kind};
 use sidewall::policy::compile::compile;
-use sidewall::policy::explain::{Question, explain};
+use sidewall::policy::explain::{Question, explain, explain_verdict};
 use sidewall::policy::lookup::{Lookup, LookupOptions, ServiceMixed};
 use sidewall::verdict::{Because, Reason, Verdict};
 
@@ -121,6 +121,10 @@ fn agree(world: &World, service_mixed: ServiceMixed) -> Result<(), TestCaseError
                         cluster.identify(address)
                     });
                     prop_assert_eq!(explanation.verdict, verdict, "{}", explanation);
+                    let known = explain_verdict(&list, options, question, verdict, &|address| {
+                        cluster.identify(address)
+                    });
+                    prop_assert_eq!(&known, &explanation, "with the verdict known");
                     if verdict == Verdict::Block(Reason::NoRule) && explanation.service.is_none() {
                         prop_assert_eq!(
                             explanation.nearest.is_some(),

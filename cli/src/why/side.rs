@@ -105,7 +105,7 @@ fn side(explanation: &Explanation) -> Vec<Line> {
     let pod = &explanation.pod;
     let names = explanation.isolated_by.iter().take(MOST_POLICIES);
     let names: Vec<String> = names.map(|policy| within(pod, policy)).collect();
-    let more = explanation.isolated_by.len().saturating_sub(names.len());
+    let more = explanation.isolated_by.len() + explanation.more_policies - names.len();
     let more = if more > 0 {
         format!(" and {more} more")
     } else {

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use sidewall::net::Direction;
-use sidewall::policy::allow_list::{AllowList, ObjectRef, Rule};
-use sidewall::policy::explain::{Explanation, Question, explain};
+use sidewall::policy::allow_list::{AllowList, DirectionList, ObjectRef, Rule};
+use sidewall::policy::explain::{Explanation, MOST_POLICIES, Question, explain_verdict};
 use sidewall::policy::lookup::LookupOptions;
 use sidewall::record::{FlowRecord, RecordKind};
 use sidewall::verdict::{Because, Reason, Verdict};
@@ -86,10 +86,13 @@ impl Entry {
             .get(usize::try_from(index.0).ok()?)
     }
 
-    /// The policies that isolate the pod in the direction that decided.
+    /// The policies that isolate the pod in the direction that decided: as many as a line names.
     pub(super) fn isolated_by(&self) -> &[ObjectRef] {
         match self.list.as_deref() {
-            Some(list) => &self.policies_of(list).isolated_by,
+            Some(list) => {
+                let all = &self.policies_of(list).isolated_by;
+                all.get(..MOST_POLICIES).unwrap_or(all)
+            }
             None => &[],
         }
     }
@@ -99,14 +102,23 @@ impl Entry {
         self.record.originator.direction()
     }
 
-    fn policies_of<'a>(
-        &self,
-        list: &'a AllowList,
-    ) -> &'a sidewall::policy::allow_list::DirectionList {
-        match self.decided_in() {
-            Direction::Ingress => &list.ingress,
-            Direction::Egress => &list.egress,
-        }
+    fn policies_of<'a>(&self, list: &'a AllowList) -> &'a DirectionList {
+        policies_of(list, self.decided_in())
+    }
+}
+
+const fn policies_of(list: &AllowList, direction: Direction) -> &DirectionList {
+    match direction {
+        Direction::Ingress => &list.ingress,
+        Direction::Egress => &list.egress,
+    }
+}
+
+/// How many rules have to be read to explain a record: of a block all, to find the nearest miss.
+pub(super) fn work_of(record: &FlowRecord, list: &AllowList) -> usize {
+    match record.verdict {
+        Verdict::Allow(_) => 0,
+        Verdict::Block(_) => policies_of(list, record.originator.direction()).rules.len(),
     }
 }
 
@@ -127,6 +139,7 @@ impl Names<'_> {
         repeats: Option<u64>,
         time: jiff::Timestamp,
         list: Option<Arc<AllowList>>,
+        may_explain: bool,
     ) -> Entry {
         let key = record.key;
         let pod = Party {
@@ -149,7 +162,7 @@ impl Names<'_> {
         };
         let why = list
             .as_deref()
-            .filter(|_| is_by_policy(&record))
+            .filter(|_| may_explain && is_by_policy(&record))
             .map(|list| {
                 let question = Question {
                     direction: record.originator.direction(),
@@ -157,9 +170,8 @@ impl Names<'_> {
                     protocol: key.protocol,
                     port: key.destination_port(record.originator),
                 };
-                explain(list, self.options, question, &|address| {
-                    self.directory.identify(address)
-                })
+                let who = |address| self.directory.identify(address);
+                explain_verdict(list, self.options, question, record.verdict, &who)
             });
         Entry {
             record,

@@ -45,6 +45,10 @@ const TICK: Duration = Duration::from_secs(1);
 /// fills by a fiftieth at 16 000 flows a second.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// Rules that are read in a second to explain blocks. A port scan makes a block a line, and a pod may
+/// have thousands of rules: beyond this (a few hundredths of a core) lines name the verdict alone.
+const RULES_READ: u32 = 100_000;
+
 /// Text is handed to stdout in pieces of about this size: a pipe's buffer (pipe(7)).
 const PIECE: usize = 64 * 1024;
 
@@ -127,6 +131,8 @@ struct FlowLog {
     format: Format,
     repeats: Repeats,
     rate: Rate,
+    /// Bounds the work of explaining.
+    explaining: Rate,
     /// The allow list whose rules the repeats were blocked by.
     rules: Option<Arc<InForce>>,
     lost_told: u64,
@@ -149,6 +155,7 @@ impl FlowLog {
             format,
             repeats: Repeats::default(),
             rate: Rate::new(rate),
+            explaining: Rate::new(RULES_READ),
             rules: None,
             lost_told: 0,
             text: String::new(),
@@ -228,7 +235,11 @@ impl FlowLog {
             own: &self.own,
         };
         let list = self.sources.published.list(record.generation);
-        let entry = names.entry(record, repeats, self.time(now), list);
+        let may_explain = list.as_deref().is_some_and(|list| {
+            let work = entry::work_of(&record, list);
+            work == 0 || self.explaining.allows_of(now, work)
+        });
+        let entry = names.entry(record, repeats, self.time(now), list, may_explain);
         match &self.format {
             Format::Json => {
                 let node = self.node(record.key.pod);

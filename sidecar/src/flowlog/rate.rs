@@ -1,13 +1,14 @@
-//! A bound on the lines of a second, and a count of what it held back.
+//! A bound on what may be spent in each second, and a count of what it held back: lines, and the
+//! work of explaining them.
 
 use sidewall::flow::Millis;
 
-/// So many lines in each second; what is over that is counted.
+/// So much in each second; what is over that is counted.
 #[derive(Debug)]
 pub(super) struct Rate {
     most: u32,
     second: u64,
-    written: u32,
+    spent: usize,
     suppressed: u64,
 }
 
@@ -16,20 +17,26 @@ impl Rate {
         Self {
             most,
             second: 0,
-            written: 0,
+            spent: 0,
             suppressed: 0,
         }
     }
 
     /// Whether one more line may be written now; if not, it counts as suppressed.
     pub(super) fn allows(&mut self, now: Millis) -> bool {
+        self.allows_of(now, 1)
+    }
+
+    /// Whether something that costs this much may be done now. The last of a second may cost more
+    /// than is left: so it is never refused for good.
+    pub(super) fn allows_of(&mut self, now: Millis, cost: usize) -> bool {
         let second = now.0 / 1000;
         if second != self.second {
             self.second = second;
-            self.written = 0;
+            self.spent = 0;
         }
-        if self.written < self.most {
-            self.written += 1;
+        if self.spent < usize::try_from(self.most).unwrap_or(usize::MAX) {
+            self.spent = self.spent.saturating_add(cost);
             true
         } else {
             self.suppressed += 1;
@@ -62,6 +69,14 @@ mod tests {
         assert_eq!(rate.suppressed(Millis(1000)), Some(7));
         assert_eq!(rate.suppressed(Millis(2000)), None);
         assert!(rate.allows(Millis(1000)));
+    }
+
+    #[test]
+    fn what_costs_more_than_a_second_has_is_allowed_once_in_it() {
+        let mut rate = Rate::new(100);
+        assert!(rate.allows_of(Millis(0), 60) && rate.allows_of(Millis(1), 1_000));
+        assert!(!rate.allows_of(Millis(999), 1));
+        assert!(rate.allows_of(Millis(1000), 1_000));
     }
 
     #[test]

@@ -229,6 +229,40 @@ fn more_lines_than_the_rate_are_counted_in_a_line_of_their_own() {
     assert_eq!(line["sidewall"]["kind"], "suppressed");
 }
 
+/// What a line says and costs must not grow with the policies that select the pod: a reader of
+/// Hubble's takes 64 KB, and thousands of names a line would keep a core busy.
+#[test]
+fn lines_of_a_pod_with_ten_thousand_policies_stay_short_and_few_of_them_read_all_rules() {
+    let mut list = (*list()).clone();
+    let (policy, rule) = (
+        list.ingress.isolated_by[0].clone(),
+        list.ingress.rules[0].clone(),
+    );
+    list.ingress.isolated_by = vec![policy; 10_000];
+    list.ingress.rules = vec![rule; 10_000];
+    let mut log = log(Format::Json, 1000);
+    log.sources.published.publish(list, Mode::Enforce);
+    let of_generation_2 = |record| FlowRecord {
+        generation: 2,
+        ..record
+    };
+    log.take(&of_generation_2(allowed()));
+    for port in 1..=50 {
+        let mut scan = of_generation_2(blocked(40_000));
+        scan.key.pod_port = port;
+        log.take(&scan);
+    }
+    let (mut explained, mut longest) = (0, 0);
+    for line in log.text.lines() {
+        let value: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        explained += usize::from(value.get("why").is_some());
+        longest = longest.max(line.len());
+    }
+    assert_eq!(log.text.lines().count(), 51);
+    assert_eq!(explained, 1 + RULES_READ as usize / 10_000);
+    assert!(longest < 64 * 1024, "{longest} bytes");
+}
+
 #[test]
 fn a_silent_log_still_counts_flows() {
     let mut log = log(Format::Silent, 1);

@@ -86,7 +86,10 @@ fn no_rule(explanation: &Explanation) -> String {
     let direction = question.direction;
     let isolated = match explanation.isolated_by.as_slice() {
         [one] => format!("{one} isolates {pod} for {direction}"),
-        many => format!("{} policies isolate {pod} for {direction}", many.len()),
+        many => {
+            let count = many.len() + explanation.more_policies;
+            format!("{count} policies isolate {pod} for {direction}")
+        }
     };
     match explanation.nearest_miss() {
         None => format!("{isolated}, and no rule allows anything"),

@@ -51,7 +51,11 @@ impl fmt::Display for Explanation {
         writeln!(f, "{} {word} {}", mark(self.allowed()), self.headline())?;
         if !self.isolated_by.is_empty() {
             let names: Vec<String> = self.isolated_by.iter().map(ObjectRef::to_string).collect();
-            writeln!(f, "  isolated by {}", names.join(", "))?;
+            write!(f, "  isolated by {}", names.join(", "))?;
+            match self.more_policies {
+                0 => writeln!(f)?,
+                more => writeln!(f, " and {more} more")?,
+            }
         }
         for invalid in &self.invalid {
             writeln!(
