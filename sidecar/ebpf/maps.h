@@ -55,9 +55,23 @@ struct flow {
 	__u32 peer_next;
 	// User space's number for this entry: the same flow may be entered again.
 	__u64 serial;
+	// TCP, while the handshake lacks its last acknowledgment: 1 + the direction in which that comes.
+	// Until then user space is told of every packet.
+	__u32 opening;
+	__u32 zero;
 };
 
 enum direction { INGRESS, EGRESS };
+
+// A packet that the kernel let pass and that changes what user space knows of its flow: the end of a
+// handshake, or a FIN.
+struct turn {
+	struct flow_key key;
+	__u64 at; // bpf_ktime_get_ns()
+	__u32 seq, ack, length; // as RFC 9293 has them: SEG.SEQ, SEG.ACK, SEG.LEN
+	__u8 direction, flags;
+	__u16 zero;
+};
 
 // User space alone enters and removes, and never enters more than fit: nothing is evicted, so no
 // count is lost. Not preallocated: memory is taken per flow.
@@ -68,6 +82,12 @@ struct {
 	__type(key, struct flow_key);
 	__type(value, struct flow);
 } FLOWS SEC(".maps");
+
+// What user space is told of, in order. When it is full, the packet itself goes to user space.
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 64 * 1024);
+} TURNS SEC(".maps");
 
 // Flows are carried while sw-in is here. The kernel strikes the entry when the device goes, and the
 // device goes with user space, however that ends: no flow outlives its judge.

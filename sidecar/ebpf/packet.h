@@ -45,7 +45,9 @@ struct packet {
 	struct flow_key key;
 	__u32 l4;     // where the transport header begins
 	__u32 l4_len; // how long header and payload are
-	__u32 seq, ack, end; // TCP
+	// TCP
+	__u32 seq, ack, payload;
+	__u8 flags;
 };
 
 struct tcp_start {
@@ -68,7 +70,7 @@ static __always_inline void ports(struct packet *p, __be16 source, __be16 destin
 	p->key.peer_port = direction == EGRESS ? destination : source;
 }
 
-// An ordinary segment of an established connection: nothing that opens or ends it.
+// A segment of an answered connection: no SYN and no RST. A FIN passes as well, but not unseen.
 static __always_inline bool read_tcp(struct __sk_buff *skb, struct packet *p,
 				     enum direction direction)
 {
@@ -78,12 +80,13 @@ static __always_inline bool read_tcp(struct __sk_buff *skb, struct packet *p,
 	__u32 header = (tcp.offset >> 4) * 4;
 	if (header < TCP_MIN || header > p->l4_len)
 		return false;
-	if ((tcp.flags & (FIN | SYN | RST | ACK)) != ACK)
+	if ((tcp.flags & (SYN | RST | ACK)) != ACK)
 		return false;
 	ports(p, tcp.source, tcp.destination, direction);
 	p->seq = bpf_ntohl(tcp.seq);
 	p->ack = bpf_ntohl(tcp.ack);
-	p->end = p->seq + (p->l4_len - header);
+	p->payload = p->l4_len - header;
+	p->flags = tcp.flags;
 	return true;
 }
 

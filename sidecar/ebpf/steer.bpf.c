@@ -12,8 +12,8 @@
 //   user space ─► sw-out ingress: to_net ─► eth0 egress (from sw-out: passes) ─► the network
 //
 // Nothing is decided here. A flow is carried because user space entered it after its verdict, and
-// only while user space lives (ALIVE, LEASE). What opens or ends a flow, and what is in any way
-// unusual, goes to user space. What user space does not write back ends there, so without user
+// only while user space lives (ALIVE, LEASE). SYN and RST, and what is in any way unusual, go to user
+// space; of a FIN of a carried flow it is told (TURNS), and the FIN passes. What user space does not write back ends there, so without user
 // space the pod is closed: the filters on eth0 stay, and the devices that they lead to are gone.
 //
 // Not here: who may talk to whom, and when a flow begins to be carried (sidecar/src/offload).
@@ -32,6 +32,12 @@
 // A segment this near to what the pod expects is taken for the peer's: as in src/flow/tcp.rs.
 #define NEAR (1 << 20)
 
+// A FIN has a place in the sequence (RFC 9293 §3.4).
+static __always_inline __u32 segment_length(const struct packet *p)
+{
+	return p->payload + (p->flags & FIN ? 1 : 0);
+}
+
 static __always_inline void note(struct __sk_buff *skb, struct flow *flow, const struct packet *p,
 				 enum direction direction)
 {
@@ -39,7 +45,7 @@ static __always_inline void note(struct __sk_buff *skb, struct flow *flow, const
 	__u64 bytes = p->l4 - ETH_HLEN + p->l4_len;
 	// SCTP is segmented by chunks (GSO_BY_FRAGS), which nothing here tells.
 	if (skb->gso_size && p->key.protocol != IPPROTO_SCTP) {
-		__u32 payload = p->key.protocol == IPPROTO_TCP ? p->end - p->seq :
+		__u32 payload = p->key.protocol == IPPROTO_TCP ? p->payload :
 								  p->l4_len - UDP_MIN;
 		segments = (payload + skb->gso_size - 1) / skb->gso_size;
 		if (segments > 1)
@@ -53,7 +59,28 @@ static __always_inline void note(struct __sk_buff *skb, struct flow *flow, const
 	if (direction == EGRESS)
 		flow->pod_ack = p->ack;
 	else if (p->seq - flow->pod_ack < NEAR)
-		flow->peer_next = p->end;
+		flow->peer_next = p->seq + segment_length(p);
+}
+
+// Tells user space of a packet before it passes. Nobody is woken for it: user space looks before it
+// judges what opens or ends a connection, and every second.
+static __always_inline bool tell(struct flow *flow, const struct packet *p, __u64 now,
+				 enum direction direction)
+{
+	struct turn turn = {
+		.key = p->key,
+		.at = now,
+		.seq = p->seq,
+		.ack = p->ack,
+		.length = segment_length(p),
+		.direction = direction,
+		.flags = p->flags,
+	};
+	if (bpf_ringbuf_output(&TURNS, &turn, sizeof(turn), BPF_RB_NO_WAKEUP))
+		return false;
+	if (flow->opening == 1 + direction)
+		flow->opening = 0;
+	return true;
 }
 
 static __always_inline bool is_carried(struct __sk_buff *skb, const struct packet *p,
@@ -67,6 +94,9 @@ static __always_inline bool is_carried(struct __sk_buff *skb, const struct packe
 	__u64 now = bpf_ktime_get_ns();
 	if (!lease || now >= *lease || now >= flow->review ||
 	    !bpf_map_lookup_elem(&ALIVE, &zero))
+		return false;
+	// Full, or not to be had: then user space gets the packet itself.
+	if ((flow->opening || p->flags & FIN) && !tell(flow, p, now, direction))
 		return false;
 	flow->seen = now;
 	note(skb, flow, p, direction);

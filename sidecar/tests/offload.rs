@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::io::Read;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -59,8 +60,56 @@ fn passes_by(guard: &Guard, theirs: &mut TcpStream, ours: &mut TcpStream) {
         let expected = TRANSFER as u64 + segments * 40..(TRANSFER as u64) * 11 / 10;
         assert!(expected.contains(&bytes), "{bytes} bytes {direction}");
     }
-    ours.shutdown(std::net::Shutdown::Both).unwrap();
+    ours.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(theirs.read(&mut [0; 1]).unwrap(), 0);
+    send(theirs, ours, 1 << 20);
+    assert_eq!(
+        in_user_space(guard),
+        before,
+        "one side's end passes, and the other goes on"
+    );
+    theirs.shutdown(std::net::Shutdown::Both).unwrap();
     eventually("it is taken back", || offload(guard).is_empty());
+}
+
+#[test]
+fn of_a_connection_only_its_handshake_is_waited_for_and_its_end_is_seen_all_the_same() {
+    const CONNECTIONS: u64 = 50;
+    let Some((world, guard)) = carrying(open()) else {
+        return;
+    };
+    for family in 0..2 {
+        let before = in_user_space(&guard);
+        let (listener, address) = listen(&world.pod, POD[family]);
+        let server = std::thread::spawn(move || {
+            for _ in 0..CONNECTIONS {
+                let (mut ours, _) = listener.accept().unwrap();
+                assert_eq!(ours.read(&mut [0; 1]).unwrap(), 0);
+            }
+        });
+        for _ in 0..CONNECTIONS {
+            let mut theirs = connect(&world.node, FRIEND[family], address).unwrap();
+            theirs.shutdown(std::net::Shutdown::Write).unwrap();
+            assert_eq!(theirs.read(&mut [0; 1]).unwrap(), 0);
+        }
+        server.join().unwrap();
+        eventually("all are taken back", || offload(&guard).is_empty());
+        // SYN and SYN ACK; the last acknowledgment of some, whose flow was taken back meanwhile.
+        let seen = in_user_space(&guard) - before;
+        assert!(
+            (2 * CONNECTIONS..3 * CONNECTIONS).contains(&seen),
+            "{seen} packets of {CONNECTIONS} connections"
+        );
+        let ended = ended(&guard, 61);
+        assert_eq!(ended.len() as u64, CONNECTIONS, "each has an end");
+        for record in ended {
+            let packets = (record.sent.packets, record.received.packets);
+            assert!(
+                (2..=4).contains(&packets.0) && (4..=5).contains(&packets.1),
+                "all packets are counted: {record:?}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -165,18 +214,22 @@ fn few_packets_are_not_worth_it_and_off_means_off() {
     let Some((world, guard)) = carrying(open()) else {
         return;
     };
-    let (listener, address) = listen(&world.far, FAR[0]);
+    let (theirs, there) = udp(&world.far, FAR[0]);
+    let mut buffer = [0; 16];
     for _ in 0..20 {
-        let mut ours = connect(&world.pod, POD[0], address).unwrap();
-        let (mut theirs, _) = listener.accept().unwrap();
-        send(&mut ours, &mut theirs, 100);
-        send(&mut theirs, &mut ours, 4000);
+        // Each from a port of its own, as look-ups of names are.
+        let (ours, here) = udp(&world.pod, POD[0]);
+        ours.send_to(b"where is it", there).unwrap();
+        theirs.recv(&mut buffer).unwrap();
+        theirs.send_to(b"over there", here).unwrap();
+        ours.recv(&mut buffer).unwrap();
     }
     assert_eq!(offload(&guard).handed_over(), 0);
     drop(guard);
 
     let guard = world.guard_without_offload(Steering::Bpf).unwrap();
     world.publish(&guard, open());
+    let (listener, address) = listen(&world.far, FAR[0]);
     let mut ours = connect(&world.pod, POD[0], address).unwrap();
     let (mut theirs, _) = listener.accept().unwrap();
     send(&mut ours, &mut theirs, 4 << 20);

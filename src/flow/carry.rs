@@ -1,11 +1,14 @@
 //! When a flow may be carried past the sidecar by the kernel, and what is learned back from it.
 //!
 //! Only flows with nothing left to decide: answered TCP connections and SCTP associations, and UDP.
-//! The kernel hands back every packet that opens, ends or is unusual, so that the tracker still
-//! sees what it lives by. Not here: how a kernel carries a flow, and who asks it to (the sidecar's
+//! The kernel hands back every packet that opens, resets or is unusual, and tells of the rest that
+//! the tracker lives by ([`Flow::hear`]): the last acknowledgment of a handshake, and FINs. Not here: how a kernel carries a flow, and who asks it to (the sidecar's
 //! `offload`). [`crate::engine::Judgement::carry`] says of a packet that now is the time.
 
+use super::tracker::Tracker;
 use super::{Flow, Millis};
+use crate::net::Direction;
+use crate::packet::Tcp;
 
 /// What the numbers of a TCP connection are: the tracker tells a real RST from a blind one by them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,14 +22,18 @@ pub struct Numbers {
 /// A flow that may be carried, by protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Carriage {
-    /// A TCP connection; its FIN, RST or SYN ends the carriage.
+    /// A TCP connection that was answered and lacks the last acknowledgment of its handshake, of which
+    /// the kernel is to tell.
+    Opening(Numbers),
+    /// An established TCP connection.
     Tcp(Numbers),
     /// Anything that may end without a word: it has to come back now and then.
     Reviewed,
 }
 
-/// Flows with fewer packets stay in user space: entering and leaving the kernel costs two system
-/// calls, and a connection with one question and one answer of a few segments has a dozen packets.
+/// Flows without a handshake stay in user space while they have fewer packets: entering and leaving
+/// the kernel costs two system calls, which a question and its answer would only pay for. A TCP
+/// connection is carried as soon as it is answered: it has four packets to come at the least.
 pub const CARRIED_FROM: u64 = 16;
 
 /// A flow that comes back although it was handed over (packets were still under way, or the kernel
@@ -51,12 +58,30 @@ impl Flow {
             .handed_over
             .is_none_or(|before| now.since(before) >= AGAIN_AFTER);
         let due = rested
-            && self.sent.packets.saturating_add(self.received.packets) >= CARRIED_FROM
-            && self.carriage().is_some();
+            && match self.carriage() {
+                Some(Carriage::Opening(_) | Carriage::Tcp(_)) => true,
+                Some(Carriage::Reviewed) => {
+                    self.sent.packets.saturating_add(self.received.packets) >= CARRIED_FROM
+                }
+                None => false,
+            };
         if due {
             self.handed_over = Some(now);
         }
         due
+    }
+
+    /// Takes note of a segment that the kernel carried and told of; it is counted there. Answers
+    /// whether both sides have sent their FIN, so that there is nothing left to carry.
+    pub fn hear(&mut self, segment: &Tcp, direction: Direction) -> bool {
+        let (sender, originator) = (direction.sender(), self.originator);
+        match &mut self.tracker {
+            Tracker::Tcp(connection) => {
+                connection.advance(segment, sender, originator);
+                connection.is_closing()
+            }
+            _ => false,
+        }
     }
 }
 
@@ -65,9 +90,9 @@ mod tests {
     use super::*;
     use crate::flow::Counters;
     use crate::flow::exchange::Exchange;
-    use crate::flow::tracker::Tracker;
-    use crate::net::{Direction, Originator};
-    use crate::packet::{Transport, Udp};
+    use crate::flow::tcp::Connection;
+    use crate::net::Originator;
+    use crate::packet::{TcpFlags, Transport, Udp};
     use crate::verdict::{Because, Reason, Verdict};
 
     fn flow(verdict: Verdict, packets: u64) -> Flow {
@@ -91,6 +116,70 @@ mod tests {
         assert!(flow.is_to_be_carried(Millis(5)));
         assert!(!flow.is_to_be_carried(Millis(6)));
         assert!(flow.is_to_be_carried(Millis(5 + AGAIN_AFTER)));
+    }
+
+    const SYN: u8 = TcpFlags::SYN.0;
+    const ACK: u8 = TcpFlags::ACK.0;
+    const FIN: u8 = TcpFlags::FIN.0;
+
+    fn segment(flags: u8, sequence: u32, acknowledgment: u32) -> Tcp {
+        let flags = TcpFlags(flags);
+        let length = [TcpFlags::SYN, TcpFlags::FIN].map(|flag| u32::from(flags.has(flag)));
+        Tcp {
+            source: 1,
+            destination: 2,
+            sequence,
+            acknowledgment,
+            segment_len: length.iter().sum(),
+            flags,
+        }
+    }
+
+    /// A connection that one side asks for and the other has answered: the pod's numbers begin at
+    /// 1 000, the peer's at 5 000.
+    fn answered(originator: Originator) -> Flow {
+        let (asks, answers, answerer) = match originator {
+            Originator::Pod => (1_000, segment(SYN | ACK, 5_000, 1_001), Originator::Peer),
+            Originator::Peer => (5_000, segment(SYN | ACK, 1_000, 5_001), Originator::Pod),
+        };
+        let asks = segment(SYN, asks, 0);
+        let mut connection = Connection::begin(&asks, originator).expect("a SYN begins");
+        connection.advance(&answers, answerer, originator);
+        let allowed = Verdict::Allow(Because::NotIsolated);
+        Flow::new(Tracker::Tcp(connection), originator, allowed, 1, Millis(0))
+    }
+
+    #[test]
+    fn a_connection_is_handed_over_when_it_is_answered_and_what_the_kernel_tells_opens_and_ends_it()
+    {
+        for originator in [Originator::Pod, Originator::Peer] {
+            let mut flow = answered(originator);
+            let numbers = Numbers {
+                pod_ack: 5_001,
+                peer_next: 5_001,
+            };
+            assert_eq!(flow.carriage(), Some(Carriage::Opening(numbers)));
+            assert!(flow.is_to_be_carried(Millis(0)));
+
+            let (pod, peer) = (segment(ACK, 1_001, 5_001), segment(ACK, 5_001, 1_001));
+            let closing = match originator {
+                Originator::Pod => flow.hear(&pod, Direction::Egress),
+                Originator::Peer => flow.hear(&peer, Direction::Ingress),
+            };
+            assert!(!closing && !flow.tracker.is_half_open());
+            if originator == Originator::Peer {
+                assert_eq!(flow.carriage(), Some(Carriage::Tcp(numbers)));
+            }
+
+            assert!(!flow.hear(&segment(FIN | ACK, 5_001, 1_001), Direction::Ingress));
+            assert!(flow.hear(&segment(FIN | ACK, 1_001, 5_001), Direction::Egress));
+            assert!(!flow.tracker.is_over(), "the pod has not acknowledged it");
+            flow.tracker.learn(Numbers {
+                pod_ack: 5_002,
+                peer_next: 5_002,
+            });
+            assert!(flow.tracker.is_over());
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //!   nf_conntrack since 5.10), or what the peer itself would have sent next. Any other RST only
 //!   shortens the memory of the connection to [`lifetime::TCP_DOUBTFUL`].
 
-use super::carry::Numbers;
+use super::carry::{Carriage, Numbers};
 use super::lifetime;
 use super::tracker::Fit;
 use crate::net::Originator;
@@ -150,7 +150,7 @@ impl Connection {
             self.state = State::Doubtful;
         }
         self.pod_finished |= tcp.flags.has(TcpFlags::FIN);
-        self.peer_finished |= self.peer_fin.is_some() && self.peer_fin == self.pod_ack;
+        self.notice_end_of_peer();
         self.settle();
     }
 
@@ -213,6 +213,10 @@ impl Connection {
             .is_some_and(|expected| sequence.wrapping_sub(expected) < NEAR)
     }
 
+    fn notice_end_of_peer(&mut self) {
+        self.peer_finished |= self.peer_fin.is_some() && self.peer_fin == self.pod_ack;
+    }
+
     /// After the handshake the FINs tell the state.
     fn settle(&mut self) {
         if matches!(self.state, State::Established | State::HalfClosed) {
@@ -224,21 +228,32 @@ impl Connection {
         }
     }
 
-    /// The numbers of an established connection, once the pod has acknowledged something.
-    pub(super) fn numbers(&self) -> Option<Numbers> {
-        let pod_ack = self.pod_ack.filter(|_| self.state == State::Established)?;
-        Some(Numbers {
+    /// With its numbers, once it is answered and they are known: an established connection when the
+    /// pod has acknowledged something. What the peer answered is what the pod will acknowledge.
+    pub(super) fn carriage(&self) -> Option<Carriage> {
+        let numbers = |pod_ack| Numbers {
             pod_ack,
             peer_next: self.peer_next.unwrap_or(pod_ack),
-        })
+        };
+        match self.state {
+            State::SynReceived => {
+                let expected = self.pod_ack.or(self.peer_next)?;
+                Some(Carriage::Opening(numbers(expected)))
+            }
+            State::Established => Some(Carriage::Tcp(numbers(self.pod_ack?))),
+            _ => None,
+        }
     }
 
-    /// The kernel notes the end of any segment of the peer, a forged one too: near or nothing.
+    /// The kernel notes the end of any segment of the peer, a forged one too: near or nothing. The
+    /// pod's acknowledgment may be that of the peer's FIN.
     pub(super) fn learn(&mut self, numbers: Numbers) {
         self.pod_ack = Some(numbers.pod_ack);
         if self.is_near(numbers.peer_next) {
             self.peer_next = Some(numbers.peer_next);
         }
+        self.notice_end_of_peer();
+        self.settle();
     }
 
     pub(super) const fn carried_both_ways(&mut self) {
@@ -252,6 +267,11 @@ impl Connection {
 
     pub(super) const fn is_half_open(&self) -> bool {
         matches!(self.state, State::SynSent | State::SynReceived)
+    }
+
+    /// Both sides have sent a FIN; the last acknowledgment may be missing.
+    pub(super) const fn is_closing(&self) -> bool {
+        self.pod_finished && self.peer_fin.is_some()
     }
 
     /// Both sides have ended it, or one has reset it.

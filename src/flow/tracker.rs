@@ -92,7 +92,7 @@ impl Tracker {
     #[must_use]
     pub fn carriage(&self) -> Option<Carriage> {
         match self {
-            Self::Tcp(connection) => connection.numbers().map(Carriage::Tcp),
+            Self::Tcp(connection) => connection.carriage(),
             Self::Sctp(association) => association.is_established().then_some(Carriage::Reviewed),
             Self::Exchange(exchange) => exchange.is_udp().then_some(Carriage::Reviewed),
             Self::Own => None,

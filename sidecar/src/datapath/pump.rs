@@ -137,6 +137,9 @@ impl<Q: Queue> Pump<Q> {
                 offload.recall(&self.shared, &key, now);
             }
         };
+        if let Some((offload, _)) = turn {
+            offload.hear(&self.shared);
+        }
         recall();
         let mut judged = self
             .shared
@@ -150,6 +153,16 @@ impl<Q: Queue> Pump<Q> {
             size.bytes,
         );
 
+        let hand_over = || {
+            if let (Some(offload), true, Ok(packet)) = (offload, judged.carry, &parsed) {
+                let key = FlowKey::of(packet, self.role.direction);
+                offload.hand_over(&self.shared, &key, now);
+            }
+        };
+        // The answer to a SYN: the next packet comes while it is being written, and is to find the flow.
+        if turn.is_some() {
+            hand_over();
+        }
         if judged.pass {
             if self.role.forwarded {
                 hop::raise(&mut frame[HEADER_LEN..]);
@@ -165,11 +178,10 @@ impl<Q: Queue> Pump<Q> {
         if let Some(offload) = offload {
             let records = judged.ended.iter_mut().chain(judged.record.as_mut());
             records.for_each(|record| offload.complete(&self.shared, record, now));
-            // After it was written back: what follows it through the kernel must not overtake it.
-            if let (true, Ok(packet)) = (judged.carry, &parsed) {
-                let key = FlowKey::of(packet, self.role.direction);
-                offload.hand_over(&self.shared, &key, now);
-            }
+        }
+        // Others after they were written back: what follows through the kernel must not overtake them.
+        if turn.is_none() {
+            hand_over();
         }
         let records = judged.ended.into_iter().chain(judged.record);
         let told = judged.ended.is_some() || judged.record.is_some();

@@ -1,4 +1,4 @@
-//! The ioctls of `/dev/net/tun`, and one call of the allocator: with `steering/bpf_sys.rs` the only
+//! The ioctls of `/dev/net/tun`, and how memory is given back: with `steering/bpf_sys.rs` the only
 //! file of this workspace with `unsafe`.
 //!
 //! Not here: what the flags mean together (see [`super::tun`]). Every function takes the owner
@@ -6,7 +6,7 @@
 //! anything its types admit; the kernel checks the rest and answers with an error.
 #![allow(unsafe_code)]
 
-use std::ffi::{c_int, c_short, c_uint};
+use std::ffi::{c_int, c_short, c_uint, c_void};
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -28,15 +28,61 @@ nix::ioctl_read_bad!(tun_get_iff, TUNGETIFF, libc::ifreq);
 nix::ioctl_write_int!(tun_set_owner, b'T', 204);
 nix::ioctl_write_int!(tun_set_offload, b'T', 208);
 
-/// Gives memory that was freed back to the kernel. glibc keeps what lies between allocations that
-/// live on, and a list of pods leaves several times as much of that as of pods. Other allocators
-/// give back by themselves.
-pub(crate) fn give_back_free_memory() {
+/// The largest page of Linux's architectures: a multiple of every other.
+const PAGE: usize = 64 * 1024;
+
+/// Gives back what reading the cluster took. Of memory that was freed, glibc keeps what lies between
+/// allocations that live on, and a list of pods leaves several times as much of that as of pods; other
+/// allocators give back by themselves. Of the program's own file most is code that only the start
+/// needs: arguments, TLS, programs and lists are read once.
+pub(crate) fn give_back_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim takes a number, locks each arena itself, and touches free chunks only.
     unsafe {
         libc::malloc_trim(0);
     }
+    // SAFETY: the callback has the type that is asked for, and the pointer is for it alone.
+    unsafe {
+        libc::dl_iterate_phdr(Some(give_back_pages), std::ptr::null_mut());
+    }
+}
+
+/// Gives the read-only pages of one program or library back; what is used of them is mapped again
+/// from the page cache, where it is for all processes.
+///
+/// # Safety
+/// As `dl_iterate_phdr` calls it.
+unsafe extern "C" fn give_back_pages(
+    object: *mut libc::dl_phdr_info,
+    _size: libc::size_t,
+    _nothing: *mut c_void,
+) -> c_int {
+    // SAFETY: the loader hands out a pointer to its own live struct.
+    let object = unsafe { &*object };
+    // SAFETY: the loader's own table, of this length; loaded objects stay loaded.
+    let segments =
+        unsafe { std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()) };
+    let page = PAGE;
+    for segment in segments {
+        if segment.p_type != libc::PT_LOAD || segment.p_flags & libc::PF_W != 0 {
+            continue;
+        }
+        let begin = object.dlpi_addr.wrapping_add(segment.p_vaddr) as usize;
+        let end = (begin + segment.p_memsz as usize) / page * page;
+        let begin = begin.next_multiple_of(page);
+        if begin < end {
+            // SAFETY: whole pages of a segment that nothing may write to, so that they are what the
+            // file says, before and after. A refusal changes nothing.
+            unsafe {
+                libc::madvise(
+                    std::ptr::with_exposed_provenance_mut(begin),
+                    end - begin,
+                    libc::MADV_DONTNEED,
+                );
+            }
+        }
+    }
+    0
 }
 
 /// Opens the clone device, non-blocking and closed on exec.

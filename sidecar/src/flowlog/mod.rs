@@ -42,7 +42,7 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Between two looks at the queue. While it lasts, a record costs its thread no wake-up of another:
 /// with a thousand new flows a second that is what a flow would cost most. In this time the queue
-/// fills by a fiftieth at 16 000 flows a second.
+/// fills by a twenty-fifth at 16 000 flows a second.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Rules that are read in a second to explain blocks. A port scan makes a block a line, and a pod may

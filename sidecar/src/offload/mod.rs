@@ -1,10 +1,11 @@
 //! Offload: established flows are carried by the kernel, past user space.
 //!
 //! ```text
-//! pump     a flow has proven itself ── hand_over ──► map ◄── eth_in, eth_out: found → pass, count
+//! pump     answered, or long enough ── hand_over ──► map ◄── eth_in, eth_out: found → pass, count
+//!          SYN, RST of any flow ────── hear ◄─────── ring ◄── handshake done, FIN: told, then passed
 //!          SYN, FIN, RST of it ─────── recall ◄───── map
 //! sweeper  ended, or not allowed now ─ settle ◄───── map
-//!          each second ─ tick: lease moved on, counts read in pages, flows kept alive
+//!          each second ─ tick: lease moved on, hear, counts read in pages, flows kept alive
 //! ```
 //!
 //! The map says what the kernel may carry; only user space writes it, after a verdict, so no packet
@@ -16,6 +17,10 @@
 //! the map, then looks again at all three of table, policy and `carried`, and takes it back if one
 //! of them has changed. So whichever comes last sees the other: a flow that lost its permission
 //! cannot be entered by a packet that was judged before.
+//!
+//! What the kernel tells of is older than any packet that is judged after it was read, so the ring is
+//! read before a packet is judged that opens or ends something: the flow table sees a connection's end
+//! before the next one with the same ports. Nobody is woken for it, and no packet waits.
 //!
 //! No flow outlives its judge, because nobody would take it back when the policy changes. The
 //! programs carry flows only while the device that this process holds is there, so a process that
@@ -33,7 +38,7 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use sidewall::flow::carry::{Carriage, Numbers};
 use sidewall::flow::{Counters, FlowKey, Millis, lifetime};
-use sidewall::net::Direction;
+use sidewall::net::{Direction, Originator};
 use sidewall::packet::{Packet, TcpFlags, Transport};
 use sidewall::record::{FlowRecord, RecordKind};
 use sidewall::verdict::{Because, Verdict};
@@ -188,7 +193,7 @@ impl Offload {
         };
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         self.carried.enter(*key, serial);
-        let entry = self.entry(carriage, serial);
+        let entry = self.entry(carriage, flow.originator, serial);
         if let Err(error) = self.maps.flows.insert(&raw::key(key), &entry) {
             self.carried.strike(key);
             // Full, or no memory for now: the flow stays in user space.
@@ -203,6 +208,27 @@ impl Offload {
             // Somebody else has struck it before it was in the map.
             self.take(key);
         }
+    }
+
+    /// Lets the flow table hear of the segments that the kernel let pass and told of. A connection
+    /// that both sides have ended is taken back.
+    pub fn hear(&self, shared: &Shared) {
+        self.maps.turns.take(|turn| {
+            let Some((key, direction, segment)) = raw::segment(&turn) else {
+                return;
+            };
+            // In this order, so that rounding never makes it older than its own flow.
+            let age = age(turn.at);
+            let now = shared.clock.now();
+            let at = Millis(now.0.saturating_sub(age));
+            let closing = shared.engine.flows().update(&key, |flow| {
+                // Of an earlier flow with the same ports it says nothing about this one.
+                flow.begun <= at && flow.hear(&segment, direction)
+            });
+            if closing == Some(true) {
+                self.recall(shared, &key, now);
+            }
+        });
     }
 
     /// Takes a flow back, if it is carried: the table hears what the kernel noted.
@@ -249,6 +275,7 @@ impl Offload {
             return;
         }
         let renewed = self.renew();
+        self.hear(shared);
         let turn = self.ticks.fetch_add(1, Ordering::Relaxed);
         let read = if turn.is_multiple_of(TICKS_A_READING) && !self.is_empty() {
             self.read(shared, now).map(drop)
@@ -305,11 +332,13 @@ impl Offload {
             && flow.is_some_and(|flow| flow.generation == generation && flow.carriage().is_some())
     }
 
-    fn entry(&self, carriage: Carriage, serial: u64) -> RawFlow {
+    fn entry(&self, carriage: Carriage, originator: Originator, serial: u64) -> RawFlow {
         let now = monotonic();
-        let (review, numbers) = match carriage {
-            Carriage::Tcp(numbers) => (u64::MAX, numbers),
-            Carriage::Reviewed => (now + nanos(self.review), Numbers::default()),
+        let (review, numbers, opening) = match carriage {
+            // Who began has the last word of the handshake.
+            Carriage::Opening(numbers) => (u64::MAX, numbers, 1 + originator.direction() as u32),
+            Carriage::Tcp(numbers) => (u64::MAX, numbers, 0),
+            Carriage::Reviewed => (now + nanos(self.review), Numbers::default(), 0),
         };
         RawFlow {
             seen: now,
@@ -317,6 +346,7 @@ impl Offload {
             pod_ack: numbers.pod_ack,
             peer_next: numbers.peer_next,
             serial,
+            opening,
             ..RawFlow::default()
         }
     }
@@ -359,8 +389,7 @@ impl Offload {
 
     /// Tells the table; `false`: it has no such flow.
     fn tell(&self, shared: &Shared, key: &FlowKey, more: &More, now: Millis) -> bool {
-        let silent = monotonic().saturating_sub(more.seen) / 1_000_000;
-        let seen = Millis(now.0.saturating_sub(silent));
+        let seen = Millis(now.0.saturating_sub(age(more.seen)));
         let flows = shared.engine.flows();
         flows.update(key, |flow| flow.tracker.learn(more.numbers));
         flows.refresh(key, more.sent, more.received, seen)
@@ -388,6 +417,11 @@ impl Offload {
 fn monotonic() -> u64 {
     // It cannot fail on Linux; 0 would end every lease, which is the safe side.
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| nanos(now.into()))
+}
+
+/// Milliseconds since a moment of that clock.
+fn age(moment: u64) -> u64 {
+    monotonic().saturating_sub(moment) / 1_000_000
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -4,9 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use sidewall::flow::{Counters, FlowKey};
 use sidewall::net::{Direction, Protocol};
+use sidewall::packet::{Tcp, TcpFlags};
 
 use super::Noted;
 use crate::steering::bpf_sys::{RawFlow, RawKey};
+use crate::steering::turns::RawTurn;
 
 pub(super) fn key(flow: &FlowKey) -> RawKey {
     let (pod, family) = address(flow.pod);
@@ -31,6 +33,29 @@ pub(super) fn read(raw: &RawKey) -> Option<FlowKey> {
         peer_port: u16::from_be_bytes(raw.peer_port),
         protocol: Protocol(raw.protocol),
     })
+}
+
+/// A segment that the kernel tells of: whose, in which direction, and what it says.
+pub(super) fn segment(turn: &RawTurn) -> Option<(FlowKey, Direction, Tcp)> {
+    let key = read(&turn.key)?;
+    let direction = match turn.direction {
+        0 => Direction::Ingress,
+        1 => Direction::Egress,
+        _ => return None,
+    };
+    let (source, destination) = match direction {
+        Direction::Ingress => (key.peer_port, key.pod_port),
+        Direction::Egress => (key.pod_port, key.peer_port),
+    };
+    let segment = Tcp {
+        source,
+        destination,
+        sequence: turn.sequence,
+        acknowledgment: turn.acknowledgment,
+        segment_len: turn.length,
+        flags: TcpFlags(turn.flags),
+    };
+    Some((key, direction, segment))
 }
 
 /// All that was counted for an entry.

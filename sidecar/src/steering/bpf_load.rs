@@ -9,13 +9,14 @@ use std::io;
 use std::net::Ipv6Addr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use aya::maps::Map;
+use aya::maps::{Map, MapError};
 use aya::programs::{ProgramError, SchedClassifier};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use ipnet::IpNet;
 use nix::sys::resource::{Resource, rlim_t, setrlimit};
 
 use super::bpf_sys::{self, FlowMap, LeaseMap};
+use super::turns::Turns;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/steer.bpf.o");
 
@@ -57,6 +58,7 @@ pub(crate) struct Programs {
 pub struct Maps {
     pub(crate) flows: FlowMap,
     pub(crate) lease: LeaseMap,
+    pub(crate) turns: Turns,
 }
 
 /// Why the programs are not in the kernel.
@@ -125,6 +127,13 @@ pub(crate) fn load(parameters: &Parameters) -> Result<(Programs, Maps), LoadErro
         lease: match object.map("LEASE") {
             Some(Map::Array(data)) => LeaseMap::new(data).map_err(wrong("LEASE"))?,
             other => return Err(missing("LEASE", other)),
+        },
+        turns: match object.take_map("TURNS") {
+            Some(map @ Map::RingBuf(_)) => {
+                let failed = |error: MapError| wrong("TURNS")(io::Error::other(error));
+                Turns::new(map.try_into().map_err(failed)?)
+            }
+            other => return Err(missing("TURNS", other)),
         },
     };
     Ok((programs, maps))

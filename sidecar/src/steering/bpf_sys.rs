@@ -38,11 +38,14 @@ pub(crate) struct RawFlow {
     pub(crate) peer_next: u32,
     /// Which entry of the flow this is.
     pub(crate) serial: u64,
+    /// 1 + the direction of the handshake's last acknowledgment, while that is missing.
+    pub(crate) opening: u32,
+    pub(crate) zero: u32,
 }
 
 // Without padding: every byte is a field's, so the kernel may read and write them as bytes.
 const _: () = assert!(size_of::<RawKey>() == 16 + 16 + 2 + 2 + 1 + 1 + 2);
-const _: () = assert!(size_of::<RawFlow>() == 2 * 16 + 2 * 8 + 2 * 4 + 8);
+const _: () = assert!(size_of::<RawFlow>() == 2 * 16 + 2 * 8 + 2 * 4 + 8 + 2 * 4);
 
 /// How many flows are read in one call. A page must have room for the fullest bucket of the kernel's
 /// hash table, which has as many buckets as flows: a few.

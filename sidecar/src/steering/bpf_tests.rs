@@ -8,6 +8,7 @@ mod frames;
 
 use super::bpf_load::{Maps, Parameters, Programs, load};
 use super::bpf_sys::{RawFlow, RawKey, run_on};
+use super::turns::RawTurn;
 use frames::*;
 
 /// TC_ACT_OK and TC_ACT_REDIRECT (linux/pkt_cls.h): on its way, and to user space.
@@ -60,7 +61,8 @@ fn what_opens_or_ends_and_what_is_unusual_goes_to_user_space() {
     for (name, protocol, l4) in [
         ("SYN", TCP, tcp(SYN, b"")),
         ("SYN ACK", TCP, tcp(SYN | ACK, b"")),
-        ("FIN", TCP, tcp(FIN | ACK, b"data")),
+        ("SYN and FIN", TCP, tcp(SYN | FIN | ACK, b"")),
+        ("a FIN without ACK", TCP, tcp(FIN, b"")),
         ("RST", TCP, tcp(RST, b"")),
         ("RST ACK", TCP, tcp(RST | ACK, b"")),
         ("no flag at all", TCP, tcp(0, b"data")),
@@ -128,6 +130,72 @@ fn what_opens_or_ends_and_what_is_unusual_goes_to_user_space() {
         PASSES,
         "a frame may be longer than its packet"
     );
+}
+
+#[test]
+fn a_fin_passes_when_user_space_was_told_of_it_and_comes_itself_when_that_cannot_be() {
+    let Some(rig) = Rig::new() else { return };
+    let mut l4 = tcp(FIN | ACK | PSH, b"data");
+    l4[4..8].copy_from_slice(&1000_u32.to_be_bytes());
+    l4[8..12].copy_from_slice(&2000_u32.to_be_bytes());
+    rig.forget();
+    assert_eq!(
+        rig.inwards(&ipv4(TCP, &l4)),
+        JUDGED,
+        "of a flow nobody entered"
+    );
+    assert_eq!(rig.told(), []);
+    rig.carry(TCP);
+    for (frame, key) in [(ipv4(TCP, &l4), v4_key(TCP)), (ipv6(TCP, &l4), v6_key(TCP))] {
+        assert_eq!(rig.inwards(&frame), PASSES);
+        let told = rig.told();
+        let [turn] = told[..] else { panic!("{told:?}") };
+        let wanted = RawTurn {
+            key,
+            at: turn.at,
+            sequence: 1000,
+            acknowledgment: 2000,
+            length: 5,
+            direction: 0,
+            flags: FIN | ACK | PSH,
+        };
+        assert!(turn.at > 0);
+        assert_eq!(turn, wanted);
+    }
+    rig.carry(TCP);
+    let frame = ipv4(TCP, &l4);
+    let passed = (0..10_000).take_while(|_| rig.inwards(&frame) == PASSES);
+    let passed = passed.count();
+    assert!((500..10_000).contains(&passed), "{passed}");
+    assert_eq!(rig.inwards(&frame), JUDGED, "nobody has read");
+    assert_eq!(
+        rig.take(TCP).packets[0],
+        passed as u64,
+        "what is not told of is not carried"
+    );
+    assert_eq!(rig.told().len(), passed);
+    rig.carry(TCP);
+    assert_eq!(rig.inwards(&frame), PASSES);
+}
+
+#[test]
+fn user_space_is_told_of_a_handshake_until_its_last_acknowledgment() {
+    let Some(rig) = Rig::new() else { return };
+    let frame = ipv4(TCP, &tcp(ACK, b""));
+    for (opening, told) in [(0, 0), (1, 1), (2, 3)] {
+        rig.enter(
+            TCP,
+            RawFlow {
+                review: u64::MAX,
+                opening,
+                ..RawFlow::default()
+            },
+        );
+        for _ in 0..3 {
+            assert_eq!(rig.inwards(&frame), PASSES);
+        }
+        assert_eq!(rig.told().len(), told, "opening {opening}");
+    }
 }
 
 #[test]
@@ -340,6 +408,13 @@ impl Rig {
                 self.maps.flows.take(&key).unwrap();
             }
         }
+    }
+
+    /// What user space was told of since it was asked last.
+    fn told(&self) -> Vec<RawTurn> {
+        let mut told = Vec::new();
+        self.maps.turns.take(|turn| told.push(turn));
+        told
     }
 
     /// What was noted for IPv4.

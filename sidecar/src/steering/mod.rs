@@ -23,6 +23,7 @@ pub mod filter;
 mod hooks;
 mod links;
 pub mod tc;
+pub(crate) mod turns;
 
 use std::error::Error;
 use std::fmt;

@@ -20,7 +20,7 @@ use super::mode::ModeChoice;
 use super::problem::{Cause, Problem, own_pod_missing};
 use super::reflector::{Event, Message};
 use super::status::SourceStatus;
-use crate::device::sys::give_back_free_memory;
+use crate::device::sys::give_back_memory;
 use crate::directory::Directory;
 use crate::metrics::Metrics;
 use crate::publish::Published;
@@ -183,7 +183,7 @@ impl Index {
             self.tell_published(compiled + indexed, event_at);
         }
         if std::mem::take(&mut self.relisted) {
-            give_back_free_memory();
+            give_back_memory();
         }
     }
 

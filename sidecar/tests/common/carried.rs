@@ -35,10 +35,10 @@ pub fn offload(guard: &Guard) -> &Offload {
 
 /// A connection from the node's first address that the kernel carries: the pod's side, the peer's.
 pub fn connected(world: &World, guard: &Guard, family: usize) -> (TcpStream, TcpStream) {
+    let before = offload(guard).handed_over();
     let (listener, address) = listen(&world.pod, POD[family]);
     let mut theirs = connect(&world.node, NODE[family], address).unwrap();
     let (mut ours, _) = listener.accept().unwrap();
-    let before = offload(guard).handed_over();
     send(&mut theirs, &mut ours, 1 << 20);
     eventually("it is carried", || offload(guard).handed_over() > before);
     std::thread::sleep(SILENCE);
