@@ -55,6 +55,12 @@ checks! {
         "the controller renews it a month before its end: its log says why not";
     INJECTS = "injects", "the API server reaches the webhook, and it injects",
         "the API server must reach the controller's port 9443 through its Service: firewalls between control plane and nodes, the controller's NetworkPolicy";
+    API_SERVICE = "api-service", "the API server has allow lists from the controller",
+        "kubectl describe apiservice v1alpha1.allowlists.sidewall.dev; the API server must reach the controller's port 9444 through its Service";
+    READS_ITSELF = "reads-itself", "every sidecar takes a ready-made list",
+        "start the pods anew (kubectl rollout restart): these sidecars were made to read policies and pods themselves";
+    BROAD_RIGHTS = "broad-rights", "sidecars may read no more than they need",
+        "helm upgrade with --set sidecarRbac.allNamespaces=false,sidecarRbac.namespaces=null";
     INJECTED = "injected", "every pod that asks for a sidecar has one",
         "start them anew (kubectl rollout restart): pods from before the label have none";
     FIRST = "first", "sidecars stand first among the init containers",
@@ -64,5 +70,5 @@ checks! {
     STARTED = "started", "sidecars have started: their policies are in force",
         "kubectl -n NAMESPACE logs POD -c sidewall says what it waits for";
     RBAC = "rbac", "sidecars may read what they enforce",
-        "helm upgrade with sidecarRbac.namespaces={NAMESPACE,…}";
+        "policySource allowlists: helm upgrade gives the right; api: helm upgrade with sidecarRbac.namespaces={NAMESPACE,…}";
 }

@@ -12,16 +12,18 @@ use k8s_openapi::api::admissionregistration::v1::{
 };
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
-    SubjectAccessReviewSpec,
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::{Api, ListParams, PostParams};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use sidewall_controller::inject::consent::{INJECT, SYSTEM_NAMESPACES};
 use sidewall_controller::why::why;
+
+mod accounts;
 
 use super::rights::{self, Right};
 
@@ -53,12 +55,15 @@ pub(super) struct Facts {
     pub(super) deployments: Read<Vec<Deployment>>,
     pub(super) webhooks: Read<Vec<MutatingWebhookConfiguration>>,
     pub(super) admission_bindings: Read<Vec<ValidatingAdmissionPolicyBinding>>,
+    pub(super) api_services: Read<Vec<APIService>>,
     /// The release's namespace.
     pub(super) release_namespace: String,
     /// May the one who asks do this?
     pub(super) own_rights: Vec<(Right, Read<bool>)>,
     /// Of the service accounts of pods with a sidecar, what they may not do.
     pub(super) sidecar_rights: Read<BTreeMap<String, Vec<Right>>>,
+    /// Of those whose sidecars all take a list, the ones that may read all pods nonetheless.
+    pub(super) broad_rights: Read<Vec<String>>,
     /// What came of a pod that asks for a sidecar, created as a dry run. `None`: not asked.
     pub(super) dry_run: Option<DryRun>,
 }
@@ -101,18 +106,33 @@ impl Facts {
             deployments: Ok(Vec::new()),
             webhooks: Ok(Vec::new()),
             admission_bindings: Ok(Vec::new()),
+            api_services: Ok(Vec::new()),
             release_namespace: release_namespace.to_owned(),
             own_rights: Vec::new(),
             sidecar_rights: Ok(BTreeMap::new()),
+            broad_rights: Ok(Vec::new()),
             dry_run: None,
         };
         if pre {
             facts.own_rights = own_rights(client, release_namespace).await;
             return Ok(facts);
         }
-        (facts.deployments, facts.webhooks, facts.admission_bindings) =
-            tokio::join!(list(client), list(client), list(client));
-        facts.sidecar_rights = sidecar_rights(client, &facts).await;
+        (
+            facts.deployments,
+            facts.webhooks,
+            facts.admission_bindings,
+            facts.api_services,
+        ) = tokio::join!(list(client), list(client), list(client), list(client));
+        match accounts::rights(client, &facts).await {
+            Ok((missing, broad)) => {
+                facts.sidecar_rights = Ok(missing);
+                facts.broad_rights = Ok(broad);
+            }
+            Err(why) => {
+                facts.sidecar_rights = Err(why.clone());
+                facts.broad_rights = Err(why);
+            }
+        }
         let opted_in = facts.opted_in();
         let namespace = opted_in.first().or(asked.first());
         let namespace = namespace.map_or("default", String::as_str).to_owned();
@@ -189,63 +209,6 @@ async fn own_rights(client: &Client, release_namespace: &str) -> Vec<(Right, Rea
             }
         });
     stream::iter(asked).buffered(AT_ONCE).collect().await
-}
-
-/// Of each service account that a pod with a sidecar runs as.
-async fn sidecar_rights(client: &Client, facts: &Facts) -> Read<BTreeMap<String, Vec<Right>>> {
-    let pods = facts.pods.as_ref().map_err(Clone::clone)?;
-    let mut accounts: Vec<(String, String)> = pods
-        .iter()
-        .filter(|pod| super::sidecars::sidecar(pod).is_some())
-        .map(|pod| {
-            let account = pod
-                .spec
-                .as_ref()
-                .and_then(|spec| spec.service_account_name.clone());
-            let account = account.unwrap_or_else(|| "default".to_owned());
-            (pod.namespace().unwrap_or_default(), account)
-        })
-        .collect();
-    accounts.sort_unstable();
-    accounts.dedup();
-    let questions = accounts.into_iter().flat_map(|(namespace, account)| {
-        let rights = rights::of_a_sidecar(&namespace);
-        rights
-            .into_iter()
-            .map(move |right| (namespace.clone(), account.clone(), right))
-    });
-    let api: Api<SubjectAccessReview> = Api::all(client.clone());
-    let mut answers = stream::iter(questions)
-        .map(|(namespace, account, right)| {
-            let api = api.clone();
-            async move {
-                let review = SubjectAccessReview {
-                    spec: SubjectAccessReviewSpec {
-                        user: Some(format!("system:serviceaccount:{namespace}:{account}")),
-                        groups: Some(vec![
-                            "system:serviceaccounts".to_owned(),
-                            format!("system:serviceaccounts:{namespace}"),
-                            "system:authenticated".to_owned(),
-                        ]),
-                        resource_attributes: Some(attributes(&right)),
-                        ..SubjectAccessReviewSpec::default()
-                    },
-                    ..SubjectAccessReview::default()
-                };
-                let answer = api.create(&PostParams::default(), &review).await;
-                (format!("{namespace}/{account}"), right, answer)
-            }
-        })
-        .buffered(AT_ONCE);
-    let mut missing: BTreeMap<String, Vec<Right>> = BTreeMap::new();
-    while let Some((account, right, answer)) = answers.next().await {
-        let review =
-            answer.map_err(|error| format!("asking what {account} may: {}", said(&error)))?;
-        if !review.status.is_some_and(|status| status.allowed) {
-            missing.entry(account).or_default().push(right);
-        }
-    }
-    Ok(missing)
 }
 
 fn attributes(right: &Right) -> ResourceAttributes {

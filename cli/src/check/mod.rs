@@ -7,7 +7,7 @@
 //! ```text
 //! API server ─► facts    everything that is read, each part with what kept it from being read
 //!                 ▼
-//!   cluster, network, namespaces, controller, webhook, sidecars   pure: facts in, findings out
+//!   cluster, network, namespaces, controller, webhook, lists, sidecars   pure: facts in, findings out
 //!                 ▼       finding, catalogue: what is checked, its hint, its place in docs/check.md
 //!               report   text, short, JSON; exit code
 //! ```
@@ -17,6 +17,7 @@ mod cluster;
 mod controller;
 mod facts;
 mod finding;
+mod lists;
 mod namespaces;
 mod network;
 mod report;
@@ -128,6 +129,10 @@ fn categories(facts: &Facts, args: &Args) -> Vec<Category> {
     if !args.pre {
         categories.push(Category::new("controller", controller::check(facts)));
         categories.push(Category::new("webhook", webhook::check(facts)));
+        let lists = lists::check(facts);
+        if !lists.is_empty() {
+            categories.push(Category::new("lists", lists));
+        }
         categories.push(Category::new("sidecars", sidecars::check(facts)));
     }
     categories

@@ -5,6 +5,7 @@ use std::fmt;
 use super::catalogue::INSTALL;
 use super::facts::Facts;
 use super::finding::{Finding, Verdict};
+use super::lists::GROUP;
 
 /// A verb on a kind, in one namespace or in all.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub(super) struct Right {
 }
 
 /// The kinds that the chart makes: of the cluster, and in the release's namespace.
-const OF_THE_CLUSTER: [(&str, &str); 4] = [
+const OF_THE_CLUSTER: [(&str, &str); 5] = [
     ("", "namespaces"),
     ("rbac.authorization.k8s.io", "clusterroles"),
     ("rbac.authorization.k8s.io", "clusterrolebindings"),
@@ -24,6 +25,7 @@ const OF_THE_CLUSTER: [(&str, &str); 4] = [
         "admissionregistration.k8s.io",
         "mutatingwebhookconfigurations",
     ),
+    ("apiregistration.k8s.io", "apiservices"),
 ];
 const OF_THE_RELEASE: [(&str, &str); 9] = [
     ("", "configmaps"),
@@ -37,7 +39,7 @@ const OF_THE_RELEASE: [(&str, &str); 9] = [
     ("rbac.authorization.k8s.io", "rolebindings"),
 ];
 
-/// The kinds that a sidecar watches, and whether only in its own namespace.
+/// The kinds that a sidecar watches when it reads the API itself, and whether only in its own namespace.
 const OF_A_SIDECAR: [(&str, &str, bool); 5] = [
     ("", "namespaces", false),
     ("", "pods", false),
@@ -56,11 +58,23 @@ pub(super) fn to_install(namespace: &str) -> Vec<Right> {
     };
     let cluster = OF_THE_CLUSTER.map(|kind| right(None, kind));
     let release = OF_THE_RELEASE.map(|kind| right(Some(namespace), kind));
-    cluster.into_iter().chain(release).collect()
+    // By this binding the controller knows the API server.
+    let kind = ("rbac.authorization.k8s.io", "rolebindings");
+    let reader = right(Some("kube-system"), kind);
+    let all = cluster.into_iter().chain(release).chain([reader]);
+    all.collect()
 }
 
 /// What a sidecar in this namespace needs.
-pub(super) fn of_a_sidecar(namespace: &str) -> Vec<Right> {
+pub(super) fn of_a_sidecar(namespace: &str, takes_a_list: bool) -> Vec<Right> {
+    if takes_a_list {
+        return vec![Right {
+            verb: "watch",
+            group: GROUP,
+            resource: "allowlists",
+            namespace: Some(namespace.to_owned()),
+        }];
+    }
     let both = OF_A_SIDECAR.iter().flat_map(|(group, resource, own)| {
         ["list", "watch"].map(|verb| Right {
             verb,
@@ -70,6 +84,16 @@ pub(super) fn of_a_sidecar(namespace: &str) -> Vec<Right> {
         })
     });
     both.collect()
+}
+
+/// What no sidecar needs that takes a list, and whoever has it may read the whole cluster.
+pub(super) fn broad() -> Right {
+    Right {
+        verb: "list",
+        group: "",
+        resource: "pods",
+        namespace: None,
+    }
 }
 
 /// Whether the one who asks may install the chart.

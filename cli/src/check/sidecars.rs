@@ -23,7 +23,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
         (Ok(pods), Ok(namespaces)) => (pods, namespaces),
         (Err(why), _) | (_, Err(why)) => return vec![INJECTED.unknown(why.clone())],
     };
-    let running: Vec<&Pod> = pods.iter().filter(|pod| !has_ended(pod)).collect();
+    let running: Vec<&Pod> = pods.iter().filter(|pod| running(pod)).collect();
     let without = running.iter().filter(|pod| {
         let namespace = pod.namespace();
         let namespace = namespaces.iter().find(|n| Some(n.name_any()) == namespace);
@@ -118,14 +118,15 @@ fn has_started(pod: &Pod) -> bool {
     !scheduled || status.is_some_and(|status| status.started == Some(true))
 }
 
-fn has_ended(pod: &Pod) -> bool {
+/// Whether it has not ended.
+pub(super) fn running(pod: &Pod) -> bool {
     let phase = pod
         .status
         .as_ref()
         .and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed"))
+    !matches!(phase, Some("Succeeded" | "Failed"))
 }
 
-fn name(pod: &Pod) -> String {
+pub(super) fn name(pod: &Pod) -> String {
     format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any())
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::catalogue;
 use super::facts::{DryRun, Facts};
 use super::finding::{Finding, Verdict};
-use super::{cluster, controller, namespaces, network, sidecars, webhook};
+use super::{cluster, controller, lists, namespaces, network, sidecars, webhook};
 
 /// A cluster in which everything is as it should be.
 fn good() -> Facts {
@@ -14,7 +14,10 @@ fn good() -> Facts {
         "metadata": {"namespace": "shop", "name": "web", "labels": {"sidewall.dev/injected": "true"}},
         "spec": {
             "nodeName": "node1",
-            "initContainers": [{"name": "sidewall", "image": "sidewall:1", "restartPolicy": "Always"}],
+            "initContainers": [{
+                "name": "sidewall", "image": "sidewall:1", "restartPolicy": "Always",
+                "env": [{"name": "SIDEWALL_POLICY_SOURCE", "value": "allowlists"}],
+            }],
             "containers": [{"name": "app"}],
         },
         "status": {"phase": "Running", "initContainerStatuses": [
@@ -40,9 +43,11 @@ fn good() -> Facts {
             1_900_000_000,
         )))]),
         admission_bindings: Ok(Vec::new()),
+        api_services: Ok(vec![object(api_service("True"))]),
         release_namespace: "sidewall".to_owned(),
         own_rights: Vec::new(),
         sidecar_rights: Ok(std::collections::BTreeMap::new()),
+        broad_rights: Ok(Vec::new()),
         dry_run: Some(DryRun {
             namespace: "shop".to_owned(),
             outcome: Ok(Box::new(object(pod))),
@@ -52,6 +57,19 @@ fn good() -> Facts {
 
 fn object<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> T {
     serde_json::from_value(value).unwrap()
+}
+
+fn api_service(available: &str) -> serde_json::Value {
+    json!({
+        "metadata": {"name": "v1alpha1.allowlists.sidewall.dev"},
+        "spec": {
+            "group": "allowlists.sidewall.dev", "version": "v1alpha1",
+            "groupPriorityMinimum": 1000, "versionPriority": 15,
+        },
+        "status": {"conditions": [
+            {"type": "Available", "status": available, "message": "no response from https://10.96.0.9:9444"},
+        ]},
+    })
 }
 
 fn webhook_configuration(bundle: &str) -> serde_json::Value {
@@ -85,6 +103,7 @@ fn wrong(facts: &Facts) -> Vec<(&'static str, Verdict, String)> {
         namespaces::check(facts, &[]),
         controller::check(facts),
         webhook::check(facts),
+        lists::check(facts),
         sidecars::check(facts),
     ];
     let wrong = findings
@@ -245,6 +264,36 @@ fn each_mistake_is_found_by_its_own_check_and_no_other() {
             "without one",
         ),
         (
+            |f| f.api_services = Ok(vec![object(api_service("False"))]),
+            "api-service",
+            Verdict::Bad,
+            "no response from",
+        ),
+        (
+            |f| f.api_services = Ok(Vec::new()),
+            "api-service",
+            Verdict::Bad,
+            "shop/web",
+        ),
+        (
+            |f| f.api_services = Err("forbidden".to_owned()),
+            "api-service",
+            Verdict::Unknown,
+            "forbidden",
+        ),
+        (
+            |f| pod(f).init_containers.as_mut().unwrap()[0].env = None,
+            "reads-itself",
+            Verdict::Warning,
+            "shop/web",
+        ),
+        (
+            |f| f.broad_rights = Ok(vec!["shop/default".to_owned()]),
+            "broad-rights",
+            Verdict::Warning,
+            "service account shop/default may list all pods",
+        ),
+        (
             |f| pod(f).init_containers = None,
             "injected",
             Verdict::Bad,
@@ -276,12 +325,21 @@ fn each_mistake_is_found_by_its_own_check_and_no_other() {
         ),
         (
             |f| {
-                let missing = super::rights::of_a_sidecar("shop").split_off(9);
+                let missing = super::rights::of_a_sidecar("shop", false).split_off(9);
                 f.sidecar_rights = Ok([("shop/default".to_owned(), missing)].into());
             },
             "rbac",
             Verdict::Bad,
             "service account shop/default may not watch networkpolicies",
+        ),
+        (
+            |f| {
+                let missing = super::rights::of_a_sidecar("shop", true);
+                f.sidecar_rights = Ok([("shop/default".to_owned(), missing)].into());
+            },
+            "rbac",
+            Verdict::Bad,
+            "service account shop/default may not watch allowlists",
         ),
     ];
     for (change, name, verdict, says) in rows {
@@ -302,6 +360,14 @@ fn each_mistake_is_found_by_its_own_check_and_no_other() {
         .collect();
     // The first needs another list of objects (below), the second other facts (the snapshots).
     assert_eq!(untested, ["install", "installed"]);
+}
+
+#[test]
+fn a_cluster_whose_sidecars_read_the_api_themselves_needs_no_lists() {
+    let mut facts = good();
+    facts.api_services = Ok(Vec::new());
+    pod(&mut facts).init_containers.as_mut().unwrap()[0].env = None;
+    assert_eq!(wrong(&facts), []);
 }
 
 #[test]

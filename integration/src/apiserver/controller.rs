@@ -1,5 +1,8 @@
 //! `sidewall-controller` as the chart's Deployment would run it: its environment, its settings and
 //! its service account are read from the API server. Only where it listens is another place.
+//!
+//! What other controllers would say of it is said here: an EndpointSlice, without which the API server
+//! asks no extension server anything.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -12,7 +15,10 @@ use hyper_util::client::legacy::Client as Http;
 use hyper_util::rt::TokioExecutor;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvVar};
-use kube::Api;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::ApiServer;
@@ -22,6 +28,10 @@ use super::services::Endpoints;
 /// The release and its namespace, as [`crate::helm::Helm::install`] makes them.
 const NAMESPACE: &str = "sidewall";
 const DEPLOYMENT: &str = "sidewall";
+/// The ports of the chart's Service, and the variables that say where the controller listens for each.
+const WEBHOOK: Port = ("webhook", 443, "SIDEWALL_WEBHOOK_ADDR");
+const LISTS: Port = ("lists", 9444, "SIDEWALL_LISTS_ADDR");
+type Port = (&'static str, u16, &'static str);
 /// A first certificate takes a second or two; on a busy machine more.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Metrics are some kilobytes.
@@ -31,9 +41,9 @@ const LONGEST: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Controller {
     process: Process,
-    webhook: SocketAddr,
     admin: SocketAddr,
-    service: String,
+    /// The Service's ports that lead here, and where.
+    served: Vec<(String, SocketAddr)>,
     endpoints: Endpoints,
 }
 
@@ -54,7 +64,8 @@ impl Controller {
         let folder = server.folder();
         let kubeconfig = server.kubeconfig_of(NAMESPACE, account).await?;
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let (webhook, admin) = (local(free_port()?), local(free_port()?));
+        let admin = local(free_port()?);
+        let service = variable(container, "SIDEWALL_SERVICE")?;
 
         let mut command = Command::new(sidewall_lab::program("sidewall-controller")?);
         for variable in container.env.iter().flatten() {
@@ -64,20 +75,26 @@ impl Controller {
         std::fs::write(&settings, settings_of(server).await?)?;
         command
             .env("SIDEWALL_SETTINGS", settings)
-            .env("SIDEWALL_WEBHOOK_ADDR", webhook.to_string())
             .env("SIDEWALL_ADMIN_ADDR", admin.to_string())
             .env("KUBECONFIG", kubeconfig);
-        let service = variable(container, "SIDEWALL_SERVICE")?;
+        let mut served = Vec::new();
+        for (_, port, place) in ports(container) {
+            let address = local(free_port()?);
+            command.env(place, address.to_string());
+            served.push((format!("{NAMESPACE}/{service}:{port}"), address));
+        }
         let log = folder.join(format!("{pod}.log"));
         let mut controller = Self {
             process: Process::start(&command, Path::new(&log))?,
-            webhook,
             admin,
-            service: format!("{NAMESPACE}/{service}"),
+            served,
             endpoints: server.endpoints(),
         };
         controller.ready().await?;
-        controller.endpoints.add(&controller.service, webhook);
+        for (service, address) in &controller.served {
+            controller.endpoints.add(service, *address);
+        }
+        slice(&client, &service, pod, &ports(container)).await?;
         Ok(controller)
     }
 
@@ -127,8 +144,36 @@ impl Controller {
 impl Drop for Controller {
     fn drop(&mut self) {
         // As a Service forgets an endpoint that is not ready.
-        self.endpoints.remove(&self.service, self.webhook);
+        for (service, address) in &self.served {
+            self.endpoints.remove(service, *address);
+        }
     }
+}
+
+/// The Service's ports that the chart has the controller listen for.
+fn ports(container: &Container) -> Vec<Port> {
+    let set = |place| container.env.iter().flatten().any(|v| v.name == place);
+    let all = [WEBHOOK, LISTS].into_iter();
+    all.filter(|(_, _, place)| set(*place)).collect()
+}
+
+/// The Service's endpoint, as the EndpointSlice controller would write it. Nobody connects to its
+/// address, which is one for documentation (RFC 5737): the API server takes the Service's own.
+async fn slice(client: &Client, service: &str, pod: &str, ports: &[Port]) -> Result<()> {
+    let ports: Vec<_> = ports
+        .iter()
+        .map(|(name, port, _)| json!({"name": name, "port": port, "protocol": "TCP"}))
+        .collect();
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {"name": pod, "labels": {"kubernetes.io/service-name": service}},
+        "addressType": "IPv4", "ports": ports,
+        "endpoints": [{"addresses": ["192.0.2.1"], "conditions": {"ready": true}}],
+    });
+    let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), NAMESPACE);
+    let params = PatchParams::apply("sidewall-test").force();
+    slices.patch(pod, &params, &Patch::Apply(slice)).await?;
+    Ok(())
 }
 
 /// A variable as kubelet would set it.

@@ -13,7 +13,7 @@
 
 mod controller;
 pub(crate) mod etcd;
-mod keys;
+pub(crate) mod keys;
 mod namespaces;
 pub(crate) mod process;
 mod relay;
@@ -27,6 +27,7 @@ use anyhow::{Context as _, Result};
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::PostParams;
+use kube::config::AuthInfo;
 use kube::{Api, Client};
 use sidewall_lab::api::kubeconfig::{self, Credential};
 use tempfile::TempDir;
@@ -51,6 +52,7 @@ pub struct ApiServer {
     process: Mutex<Option<Process>>,
     etcd: Etcd,
     client: Client,
+    config: kube::Config,
     recipe: Recipe,
     kubeconfig: PathBuf,
     endpoints: Endpoints,
@@ -89,7 +91,8 @@ impl ApiServer {
         let kubeconfig = folder.path().join("kubeconfig");
         let admin = Credential::Certificate(&recipe.keys.admin);
         write_kubeconfig(&recipe, &kubeconfig, address(&recipe), &admin)?;
-        let client = client(&kubeconfig).await?;
+        let config = config(&kubeconfig).await?;
+        let client = Client::try_from(config.clone())?;
         let endpoints = Endpoints::default();
         let services = services::listen(&socket, client.clone(), endpoints.clone())?;
         let mut process = recipe.start()?;
@@ -101,6 +104,7 @@ impl ApiServer {
             process: Mutex::new(Some(process)),
             etcd,
             client,
+            config,
             recipe,
             kubeconfig,
             endpoints,
@@ -118,6 +122,19 @@ impl ApiServer {
     #[must_use]
     pub fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// A client of whoever has this token.
+    ///
+    /// # Errors
+    /// When there is no such token.
+    pub fn client_of(&self, token: &str) -> Result<Client> {
+        let mut config = self.config.clone();
+        config.auth_info = AuthInfo {
+            token: Some(token.to_owned().into()),
+            ..AuthInfo::default()
+        };
+        Ok(Client::try_from(config)?)
     }
 
     /// A kubeconfig of a service account, with a token that lasts an hour.
@@ -203,9 +220,8 @@ fn write_kubeconfig(
     kubeconfig::write(path, &server, Some(&recipe.keys.authority_pem), credential)
 }
 
-async fn client(path: &Path) -> Result<Client> {
+async fn config(path: &Path) -> Result<kube::Config> {
     let file = kube::config::Kubeconfig::read_from(path)?;
     let options = kube::config::KubeConfigOptions::default();
-    let config = kube::Config::from_custom_kubeconfig(file, &options).await?;
-    Ok(Client::try_from(config)?)
+    Ok(kube::Config::from_custom_kubeconfig(file, &options).await?)
 }

@@ -9,7 +9,7 @@ use http::Request;
 use kube::Client;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::keys::Keys;
+use super::keys::{FRONT_PROXY, Keys};
 use super::process::Process;
 
 /// It takes five seconds; a machine with other work ten times that.
@@ -46,6 +46,10 @@ impl Recipe {
             "--service-cluster-ip-range=10.96.0.0/16,fd00:96::/112",
             "--authorization-mode=RBAC",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+            // As kubeadm has them: who asked is told to extension servers by these headers.
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             // Only when a test asks for it.
             "--etcd-compaction-interval=0",
         ];
@@ -56,6 +60,10 @@ impl Recipe {
             flag("tls-private-key-file", &keys.key),
             flag("service-account-signing-key-file", &keys.tokens),
             flag("service-account-key-file", &keys.tokens_public),
+            flag("requestheader-client-ca-file", &keys.front_authority),
+            flag("proxy-client-cert-file", &keys.front_certificate),
+            flag("proxy-client-key-file", &keys.front_key),
+            format!("--requestheader-allowed-names={FRONT_PROXY}"),
             flag("egress-selector-config-file", &self.egress),
             format!("--etcd-servers={}", self.etcd),
             format!("--secure-port={}", self.port),

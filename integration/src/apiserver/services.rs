@@ -2,8 +2,8 @@
 //! asks for a connection by HTTP CONNECT on a socket file (egress selector, KEP-1281), and what was
 //! registered for the Service is connected to.
 //!
-//! So a webhook is called exactly as its configuration says: by the Service's name, with TLS for
-//! that name.
+//! So a webhook, or an extension server, is called exactly as its configuration says: by the Service's
+//! name, with TLS for that name.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 /// The head of a CONNECT request is some hundred bytes.
 const LONGEST_HEAD: usize = 4096;
 
-/// Where Services really are, by `namespace/name`: one is taken after the other.
+/// Where Services really are, by `namespace/name:port`: one is taken after the other.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Endpoints(Arc<Mutex<BTreeMap<String, Vec<SocketAddr>>>>);
 
@@ -93,6 +93,7 @@ async fn serve(mut stream: UnixStream, client: Client, endpoints: Endpoints) {
     let connected = async {
         let address = asked_for(&mut stream).await?;
         let service = service_at(&client, address).await?;
+        let service = format!("{service}:{}", address.port());
         let endpoint = endpoints.next(&service);
         let endpoint = endpoint.with_context(|| format!("{service} has no endpoint"))?;
         anyhow::Ok(TcpStream::connect(endpoint).await?)
@@ -127,7 +128,7 @@ async fn asked_for(stream: &mut UnixStream) -> Result<SocketAddr> {
     address.parse().with_context(|| address.to_owned())
 }
 
-/// The Service that has this address and port.
+/// The Service that has this address.
 async fn service_at(client: &Client, address: SocketAddr) -> Result<String> {
     let services: Api<Service> = Api::all(client.clone());
     let services = services.list(&ListParams::default()).await?;

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::sandbox::Sandbox;
 use super::{API_SERVICE, NODE, NODE_ADDRESS, PODS, SERVICES};
 use crate::apiserver::etcd::Etcd;
+use crate::apiserver::keys::FRONT_PROXY;
 use crate::apiserver::process::Process;
 use crate::apiserver::server;
 use crate::tool;
@@ -140,6 +141,11 @@ impl Office {
             .authority
             .client("kube-apiserver-kubelet-client", &masters)?;
         let (client, client_key) = self.identity("apiserver-kubelet-client", &client)?;
+        // Extension servers know the API server by an authority that signs nobody else.
+        let front_authority = Authority::new()?;
+        let front = self.write("front-proxy-ca.crt", &front_authority.pem())?;
+        let proxy = front_authority.client(FRONT_PROXY, &[])?;
+        let (proxy, proxy_key) = self.identity(FRONT_PROXY, &proxy)?;
         let tokens = rcgen::KeyPair::generate()?;
         let signing = self.write("tokens.key", &tokens.serialize_pem())?;
         let public = self.write("tokens.pub", &tokens.public_key_pem())?;
@@ -157,6 +163,16 @@ impl Office {
                 "service-account-issuer",
                 "https://kubernetes.default.svc.cluster.local".to_owned(),
             ),
+            ("requestheader-client-ca-file", text(&front)),
+            ("requestheader-allowed-names", FRONT_PROXY.to_owned()),
+            ("requestheader-username-headers", "X-Remote-User".to_owned()),
+            ("requestheader-group-headers", "X-Remote-Group".to_owned()),
+            (
+                "requestheader-extra-headers-prefix",
+                "X-Remote-Extra-".to_owned(),
+            ),
+            ("proxy-client-cert-file", text(&proxy)),
+            ("proxy-client-key-file", text(&proxy_key)),
             ("kubelet-preferred-address-types", "InternalIP".to_owned()),
             ("cert-dir", text(&self.folder)),
             ("client-ca-file", text(authority)),
