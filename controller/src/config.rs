@@ -90,6 +90,38 @@ pub struct Args {
     #[arg(long, env = "SIDEWALL_TLS_DIR", value_name = "DIR")]
     pub tls_dir: Option<PathBuf>,
 
+    /// Serve the allow lists of all pods, as an aggregated API
+    #[arg(long, env = "SIDEWALL_SERVE_LISTS")]
+    pub serve_lists: bool,
+
+    /// Where the allow lists are served, with TLS, to the API server alone
+    #[arg(
+        long,
+        env = "SIDEWALL_LISTS_ADDR",
+        default_value = "0.0.0.0:9444",
+        value_name = "ADDR:PORT"
+    )]
+    pub lists_addr: SocketAddr,
+
+    /// The APIService that gets the certificate authority
+    #[arg(
+        long,
+        env = "SIDEWALL_API_SERVICE",
+        default_value = "v1alpha1.allowlists.sidewall.dev",
+        value_name = "NAME"
+    )]
+    pub api_service: String,
+
+    /// Within how long the streams of sidecars end when the process is told to stop, each at a moment
+    /// of its own
+    #[arg(
+        long,
+        env = "SIDEWALL_LISTS_DRAIN_SECONDS",
+        default_value = "10",
+        value_name = "SECONDS"
+    )]
+    pub lists_drain_seconds: u64,
+
     /// Call the webhook once, as the API server does, say whether it injects, and leave
     #[arg(long)]
     pub check: bool,

@@ -1,9 +1,11 @@
-//! Every metric of the controller: its name, what it counts, and the one place it is written from.
+//! Every metric of the controller but those of the lists ([`lists::metrics`]): its name, what it counts, and the one place it is written from.
 
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+use crate::lists;
 
 const PODS: &str = "sidewall_injector_pods_total";
 const SECONDS: &str = "sidewall_injector_request_seconds";
@@ -35,6 +37,7 @@ pub fn install() -> anyhow::Result<PrometheusHandle> {
         "When the webhook's certificate ends, in seconds since 1970"
     );
     describe_gauge!(LEADS, "1 while this replica keeps the certificate");
+    lists::metrics::describe();
     Ok(handle)
 }
 
@@ -49,7 +52,8 @@ pub async fn drain(handle: PrometheusHandle) {
 
 fn builder() -> Result<PrometheusBuilder, BuildError> {
     let seconds = Matcher::Full(SECONDS.to_owned());
-    PrometheusBuilder::new().set_buckets_for_metric(seconds, &BUCKETS)
+    let builder = PrometheusBuilder::new().set_buckets_for_metric(seconds, &BUCKETS)?;
+    lists::metrics::edges(builder)
 }
 
 /// One pod was reviewed.

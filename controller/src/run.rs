@@ -20,12 +20,16 @@ use crate::config::Args;
 use crate::inject::Injector;
 use crate::inject::settings::Settings;
 use crate::lease::Candidate;
+use crate::lists::part::Part;
 use crate::metrics;
 use crate::webhook::events::{self, Events};
 use crate::webhook::listener::TlsListener;
 use crate::webhook::namespaces::Namespaces;
 use crate::webhook::review::Reviewer;
 use crate::webhook::{admin_router, router};
+
+/// For how long the last bytes of streams are waited for.
+const DRAINED: tokio::time::Duration = tokio::time::Duration::from_secs(2);
 
 /// Runs the controller until it is told to stop.
 ///
@@ -69,6 +73,13 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let tls = TlsListener::bind(args.webhook_addr, served.server_config()?)
         .await
         .with_context(|| format!("listening on {}", args.webhook_addr))?;
+    let lists = match args.serve_lists {
+        true => {
+            let until = told(stopped.clone());
+            Some(Part::start(&args, &client, &served, until, &mut parts).await?)
+        }
+        false => None,
+    };
     let until = told(stopped.clone());
     let webhook = axum::serve(tls, router(Arc::clone(&reviewer)));
     parts.spawn(async move { Ok(webhook.with_graceful_shutdown(until).await?) });
@@ -76,7 +87,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let admin = TcpListener::bind(args.admin_addr)
         .await
         .with_context(|| format!("listening on {}", args.admin_addr))?;
-    let admin = axum::serve(admin, admin_router(reviewer, served, exposition));
+    let admin = axum::serve(
+        admin,
+        admin_router(reviewer, served, lists.clone(), exposition),
+    );
     parts.spawn(async move { Ok(admin.with_graceful_shutdown(told(stopped)).await?) });
     tracing::info!(webhook = %args.webhook_addr, admin = %args.admin_addr, "listening");
 
@@ -90,12 +104,15 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         }
     }
     tracing::info!("stopping");
+    let draining = lists.as_ref().map(Part::drain).unwrap_or_default();
+    // No connection is taken any more, and HTTP/2 tells the API server to make new ones elsewhere:
+    // a sidecar whose stream ends here does not come back to here.
     stop.send_replace(true);
     // Reviews under way take milliseconds; the API server's own patience is ten seconds.
-    let patience = tokio::time::Duration::from_secs(10);
+    let patience = tokio::time::Duration::from_secs(10).max(draining + DRAINED);
     let servers = async {
-        // The two servers are the parts that end when told to.
-        for _ in 0..2 {
+        // The servers are the parts that end when told to.
+        for _ in 0..2 + usize::from(lists.is_some()) {
             parts.join_next().await;
         }
     };
@@ -136,6 +153,7 @@ fn certificates(
         namespace: args.namespace.clone(),
         secret: args.secret.clone(),
         configuration: args.webhook_configuration.clone(),
+        api_service: args.serve_lists.then(|| args.api_service.clone()),
         names: args.dns_names(),
     };
     let leases = Api::namespaced(client.clone(), &args.namespace);

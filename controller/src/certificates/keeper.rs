@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 
@@ -44,6 +45,8 @@ pub struct Keeper {
     pub secret: String,
     /// The webhook configuration's name.
     pub configuration: String,
+    /// The APIService's name, if allow lists are served.
+    pub api_service: Option<String>,
     /// The names in the certificate.
     pub names: Vec<String>,
 }
@@ -149,13 +152,39 @@ impl Keeper {
         configuration.with_context(|| format!("reading MutatingWebhookConfiguration {name}"))
     }
 
-    /// Has every webhook of the configuration trust this bundle, if it does not yet.
+    /// Has the API server trust this bundle wherever it calls.
     async fn trust(&self, bundle: &str) -> anyhow::Result<()> {
+        let bundle = ByteString(bundle.as_bytes().to_vec());
+        self.trust_webhooks(&bundle).await?;
+        match &self.api_service {
+            Some(name) => self.trust_service(name, &bundle).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Has the APIService trust this bundle, if it does not yet.
+    async fn trust_service(&self, name: &str, bundle: &ByteString) -> anyhow::Result<()> {
+        let api: Api<APIService> = Api::all(self.client.clone());
+        let service = api.get(name).await;
+        let service = service.with_context(|| format!("reading APIService {name}"))?;
+        let trusted = service.spec.and_then(|spec| spec.ca_bundle);
+        if trusted.as_ref() == Some(bundle) {
+            return Ok(());
+        }
+        let patch = serde_json::json!({"spec": {"caBundle": bundle}});
+        api.patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .with_context(|| format!("patching APIService {name}"))?;
+        tracing::info!(service = name, "wrote the caBundle");
+        Ok(())
+    }
+
+    /// Has every webhook of the configuration trust this bundle, if it does not yet.
+    async fn trust_webhooks(&self, bundle: &ByteString) -> anyhow::Result<()> {
         let api: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
         let name = &self.configuration;
         let configuration = self.configuration().await?;
-        let bundle = ByteString(bundle.as_bytes().to_vec());
-        let Some(patch) = trusting(&configuration, &bundle) else {
+        let Some(patch) = trusting(&configuration, bundle) else {
             return Ok(());
         };
         let patch = Patch::<()>::Json(patch);

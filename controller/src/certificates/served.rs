@@ -8,7 +8,8 @@ use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, NoClientAuth, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 /// The certificate in use, if there is one yet.
@@ -60,15 +61,37 @@ impl Served {
     }
 
     /// The TLS side of a server: TLS 1.2 and 1.3, HTTP/2 and 1.1, no client certificates (the API
-    /// server has none unless it is told to).
+    /// server has none for webhooks unless it is told to).
     ///
     /// # Errors
     /// When the cryptography that was built in knows none of these versions.
     pub fn server_config(self: &Arc<Self>) -> Result<ServerConfig, rustls::Error> {
+        self.config(Arc::new(NoClientAuth))
+    }
+
+    /// The same for clients with certificates. Sessions are not resumed: a certificate is looked at in
+    /// every handshake.
+    ///
+    /// # Errors
+    /// As [`Self::server_config`].
+    pub fn server_config_for(
+        self: &Arc<Self>,
+        clients: Arc<dyn ClientCertVerifier>,
+    ) -> Result<ServerConfig, rustls::Error> {
+        let mut config = self.config(clients)?;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(config)
+    }
+
+    fn config(
+        self: &Arc<Self>,
+        clients: Arc<dyn ClientCertVerifier>,
+    ) -> Result<ServerConfig, rustls::Error> {
         let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
         let mut config = builder
             .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)

@@ -50,6 +50,7 @@ fn keeper(api: &FakeApi) -> Keeper {
         namespace: "sidewall".to_owned(),
         secret: "tls".to_owned(),
         configuration: "sidewall".to_owned(),
+        api_service: None,
         names: vec!["w.sidewall.svc".to_owned()],
     }
 }

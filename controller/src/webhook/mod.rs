@@ -24,6 +24,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::Value;
 
 use crate::certificates::served::Served;
+use crate::lists::part::Part;
 use review::Reviewer;
 
 /// An object has at most 3 MiB in a request to the API server (apiserver `MaxRequestBodyBytes`);
@@ -43,6 +44,7 @@ pub fn router(reviewer: Arc<Reviewer>) -> Router {
 pub fn admin_router(
     reviewer: Arc<Reviewer>,
     served: Arc<Served>,
+    lists: Option<Part>,
     metrics: PrometheusHandle,
 ) -> Router {
     let ready = move || {
@@ -51,9 +53,11 @@ pub fn admin_router(
             (reviewer.namespaces.is_ready(), "namespaces not listed yet"),
         ];
         let missing = missing.iter().find(|(there, _)| !there);
+        let missing = missing.map(|(_, what)| *what);
+        let missing = missing.or_else(|| lists.as_ref().and_then(Part::missing));
         std::future::ready(match missing {
             None => (axum::http::StatusCode::OK, "ready"),
-            Some((_, what)) => (axum::http::StatusCode::SERVICE_UNAVAILABLE, *what),
+            Some(what) => (axum::http::StatusCode::SERVICE_UNAVAILABLE, what),
         })
     };
     Router::new()
