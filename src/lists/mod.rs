@@ -7,8 +7,9 @@
 //! ([`wire::PeerSlice`]), which all lists share that use the same selector.
 //!
 //! ```text
-//! policy::cluster ─► catalogue ─► wire ══ HTTP ══► held ─► policy::allow_list
-//!  (the controller)  who needs what                 (the sidecar)  exactly what policy::compile gives
+//! policy::cluster ─► catalogue ─► wire ══ HTTP ══► stream ─► held ─► policy::allow_list
+//!  (the controller)  who needs what                 (the sidecar)     exactly what policy::compile gives
+//!                                                                kept: between two runs
 //! ```
 //!
 //! Not here: HTTP, tokens, files. What a list means is [`crate::policy`]'s business.
@@ -17,6 +18,10 @@ pub mod catalogue;
 mod definition;
 mod graves;
 pub mod held;
+pub mod kept;
+pub mod lines;
+pub mod say;
+pub mod stream;
 mod template;
 mod trie;
 pub mod wire;
