@@ -3,9 +3,14 @@
 
 use std::net::IpAddr;
 
+use sha2::{Digest as _, Sha256};
 use sidewall::engine::skipped::SkippedPorts;
 use sidewall::engine::{Engine, EngineConfig, Mode, Policy};
 use sidewall::flow::{Counters, Millis};
+use sidewall::lists::held::Held;
+use sidewall::lists::kept::{self, Owner};
+use sidewall::lists::lines::Lines;
+use sidewall::lists::stream::{Receiver, Step, StreamError, peer_identity};
 use sidewall::net::{Direction, Originator};
 use sidewall::packet::{Packet, reject};
 use sidewall::policy::allow_list::{AllowList, DirectionList, ObjectRef};
@@ -121,6 +126,84 @@ fn assert_counts(engine: &Engine) {
     {
         assert_eq!(flows.half_open(side), held);
         assert!(held <= flows.half_open_limit());
+    }
+}
+
+/// The stream of [`pod`]'s list: the first byte is the size of the pieces that the rest comes in.
+///
+/// What is held changes at a bookmark only, every slice has the name of its content, and whatever is
+/// held can be put together.
+pub(crate) fn stream(bytes: &[u8]) {
+    let Some((&size, bytes)) = bytes.split_first() else {
+        return;
+    };
+    let (mut lines, mut receiver) = (Lines::default(), Receiver::new(pod()));
+    receiver.begin();
+    for piece in bytes.chunks(usize::from(size).max(1)) {
+        let fed = lines.feed(piece, |line| {
+            drop(peer_identity(line));
+            let before = receiver.held().clone();
+            let step = receiver.line(line)?;
+            if step == (Step::Complete { changed: true }) {
+                assert_sound(receiver.held());
+            } else {
+                assert_eq!(*receiver.held(), before);
+            }
+            Ok::<_, StreamError>(())
+        });
+        if fed.is_err() {
+            lines = Lines::default();
+            receiver.begin();
+        }
+    }
+}
+
+/// A list that was kept for [`pod`]. The checksum is put right first, so that what stands behind it is
+/// reached; what is read can be written and is read again as the same.
+pub(crate) fn kept(bytes: &[u8]) {
+    let owner = owner();
+    drop(kept::read(bytes, &owner));
+    let mut bytes = bytes.to_vec();
+    if bytes.len() >= 56 {
+        let length = (bytes.len() - 56) as u64;
+        bytes[16..24].copy_from_slice(&length.to_be_bytes());
+        let sum = Sha256::new().chain_update(&bytes[..24]);
+        let sum: [u8; 32] = sum.chain_update(&bytes[56..]).finalize().into();
+        bytes[24..56].copy_from_slice(&sum);
+    }
+    let Ok(read) = kept::read(&bytes, &owner) else {
+        return;
+    };
+    assert_sound(&read.held);
+    let version = read.version.as_deref();
+    let again = kept::write(&owner, read.number, read.at, version, &read.held).expect("small");
+    assert_eq!(kept::read(&again, &owner), Ok(read));
+}
+
+/// Whose lists [`kept`] reads.
+pub(crate) fn owner() -> Owner {
+    Owner {
+        pod: pod(),
+        uid: None,
+        addresses: POD.map(address).to_vec(),
+    }
+}
+
+/// The pod of all lists here.
+pub(crate) fn pod() -> ObjectRef {
+    ObjectRef {
+        namespace: "fuzz".into(),
+        name: "pod".into(),
+    }
+}
+
+fn assert_sound(held: &Held) {
+    for (name, slice) in &held.slices {
+        assert_eq!(slice.name(), *name);
+    }
+    if let Some(list) = held.assemble(&[]) {
+        assert_eq!(list.pod, pod());
+        drop(Lookup::new(&list, LookupOptions::default()));
     }
 }
 
