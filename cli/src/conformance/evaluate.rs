@@ -1,11 +1,12 @@
-//! A case against the engine: every probe through the allow lists of both ends, and the explanation
-//! of each end held against its verdict. The same case is read once more as the manifests that it is,
+//! A case against the engine: every probe through the allow lists of both ends, as compiled here and as
+//! they come from the controller over the wire, and the explanation of each end held against its verdict. The same case is read once more as the manifests that it is,
 //! and each probe asked as `sidewall can` asks: both ways must be of one mind.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Serialize;
+use sidewall::lists::catalogue::Catalogue;
 use sidewall::net::Direction;
 use sidewall::policy::allow_list::{AllowList, ObjectRef};
 use sidewall::policy::cluster::Cluster;
@@ -20,6 +21,7 @@ use sidewall::verdict::Verdict;
 use super::case::{Case, Endpoint, Probe};
 use super::connections;
 use super::question::{can, source};
+use super::wire;
 use crate::expect::Expect;
 
 /// What came of a file.
@@ -30,6 +32,8 @@ pub(super) struct Outcome {
     pub(super) cases: usize,
     pub(super) probes: usize,
     pub(super) agree: usize,
+    /// Verdicts asked of lists that came over the wire; each was that of the list compiled here.
+    pub(super) over_the_wire: usize,
     /// Probes of a pod's own address, which no policy sees; in the lab also what it cannot make.
     pub(super) skipped: usize,
     /// Ends of published lists that were compared two by two.
@@ -55,6 +59,7 @@ impl Outcome {
             cases: 0,
             probes: 0,
             agree: 0,
+            over_the_wire: 0,
             skipped: 0,
             pairs: 0,
             disagreements: Vec::new(),
@@ -110,6 +115,7 @@ pub(super) fn case(case: &Case, outcome: &mut Outcome) {
             got,
         });
     }
+    outcome.over_the_wire += engine.over_the_wire;
     connections::compare(case, &with_both_families(&engine.cluster), outcome);
 }
 
@@ -132,12 +138,22 @@ fn with_both_families(cluster: &Cluster) -> Cluster {
 /// A case's cluster, and the allow lists that were needed so far.
 struct Engine {
     cluster: Cluster,
-    lists: BTreeMap<ObjectRef, (AllowList, Lookup)>,
+    /// The same objects, as the controller has them.
+    catalogue: Catalogue,
+    lists: BTreeMap<ObjectRef, Lists>,
+    over_the_wire: usize,
+}
+
+/// A pod's list as compiled here, and the look-ups of it and of the one that came over the wire.
+struct Lists {
+    list: AllowList,
+    lookup: Lookup,
+    arrived: Lookup,
 }
 
 impl Engine {
     fn new(case: &Case) -> Self {
-        let mut cluster = Cluster::default();
+        let (mut cluster, mut catalogue) = (Cluster::default(), Catalogue::default());
         let namespaces = case.namespace_objects().map(|object| Object::from(&object));
         let nodes = case.node_objects().map(|object| Object::from(&object));
         let pods = case.pod_objects().map(|object| Object::from(&object));
@@ -146,11 +162,15 @@ impl Engine {
             .iter()
             .map(|value| AnyPolicy::from_value(value).into());
         for object in namespaces.chain(nodes).chain(pods).chain(policies) {
-            cluster.apply(object);
+            cluster.apply(object.clone());
+            catalogue.apply(object);
         }
+        catalogue.publish();
         Self {
             cluster,
+            catalogue,
             lists: BTreeMap::new(),
+            over_the_wire: 0,
         }
     }
 
@@ -183,10 +203,25 @@ impl Engine {
     fn ask(&mut self, pod: &ObjectRef, question: Question) -> Result<(bool, String), String> {
         if !self.lists.contains_key(pod) {
             let list = compile(&self.cluster, pod, &[]).map_err(|why| why.to_string())?;
-            let lookup = Lookup::new(&list, LookupOptions::default());
-            self.lists.insert(pod.clone(), (list, lookup));
+            let arrived = wire::list(&self.catalogue, pod)?;
+            if arrived != list {
+                return Err(format!("the list of {pod} is another one over the wire"));
+            }
+            let lookup = |list| Lookup::new(list, LookupOptions::default());
+            let (lookup, arrived) = (lookup(&list), lookup(&arrived));
+            let lists = Lists {
+                list,
+                lookup,
+                arrived,
+            };
+            self.lists.insert(pod.clone(), lists);
         }
-        let Some((list, lookup)) = self.lists.get(pod) else {
+        let Some(Lists {
+            list,
+            lookup,
+            arrived,
+        }) = self.lists.get(pod)
+        else {
             return Err(format!("no allow list for {pod}"));
         };
         let Question {
@@ -196,6 +231,13 @@ impl Engine {
             port,
         } = question;
         let verdict = lookup.judge(direction, peer, protocol, port);
+        let over_the_wire = arrived.judge(direction, peer, protocol, port);
+        if over_the_wire != verdict {
+            return Err(format!(
+                "the look-up says {verdict:?}, that of the list from the wire {over_the_wire:?}"
+            ));
+        }
+        self.over_the_wire += 1;
         let who = |address| self.cluster.identify(address);
         let explanation = explain(list, LookupOptions::default(), question, &who);
         if explanation.verdict != verdict {

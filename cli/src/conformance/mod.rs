@@ -1,8 +1,9 @@
 //! `sidewall conformance FILE…`: policies of public suites, and who may reach whom according to them,
 //! held against this engine.
 //!
-//! A case goes the way that every policy goes: objects → index → allow list → look-up; and the
-//! explanation must say the same. With `--lab` the cases are made of real pods and real connections.
+//! A case goes the ways that every policy goes: objects → index → allow list → look-up, in the sidecar;
+//! and compiled by the controller's catalogue, over the wire, to the sidecar's look-up ([`wire`]). Both
+//! must be of one mind, and the explanation must say the same. With `--lab` the cases are made of real pods and real connections.
 //! [`case`] is the file format, [`evaluate`] the comparison, [`connections`] that of whole lists, [`live`] the same in the lab, [`report`]
 //! what is printed.
 
@@ -12,6 +13,7 @@ mod evaluate;
 mod live;
 mod question;
 mod report;
+mod wire;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

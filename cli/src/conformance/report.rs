@@ -38,6 +38,7 @@ pub(super) fn table(outcomes: &[Outcome], lab: bool) {
         total.agree += outcome.agree;
         total.skipped += outcome.skipped;
         total.pairs += outcome.pairs;
+        total.over_the_wire += outcome.over_the_wire;
         disagree += outcome.disagreements.len();
     }
     if outcomes.len() > 1 {
@@ -48,6 +49,12 @@ pub(super) fn table(outcomes: &[Outcome], lab: bool) {
         let pairs = total.pairs;
         ui::line(format!(
             "Lists of all connections: {pairs} pairs of ends compared."
+        ));
+    }
+    if total.over_the_wire > 0 {
+        let wired = total.over_the_wire;
+        ui::line(format!(
+            "Lists as the controller sends them, over the wire: {wired} verdicts, each the same."
         ));
     }
     if total.skipped > 0 {
