@@ -10,6 +10,7 @@
 )]
 
 pub mod carried;
+pub mod controller;
 pub mod pod;
 
 use std::fs::File;
