@@ -108,10 +108,18 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .with_state(admin)
 }
 
-/// 200 and `ok`, or 503 and the reason.
+/// 200 and `ok`, which also a list from before a restart makes; or 503 and the reason.
 async fn readyz(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     if admin.is_ready() {
-        return (StatusCode::OK, "ok\n".to_owned());
+        let kept = admin.status.is_kept().then(|| admin.status.stale());
+        return match kept {
+            None => (StatusCode::OK, "ok\n".to_owned()),
+            Some(age) => {
+                let age = age.as_secs();
+                let told = format!("ok: by the list from before the restart, {age} s old\n");
+                (StatusCode::OK, told)
+            }
+        };
     }
     let problem = admin.problem().unwrap_or_default();
     (
@@ -138,6 +146,7 @@ async fn policy(State(admin): State<Arc<Admin>>) -> Json<Value> {
         "ready": admin.is_ready(),
         "problem": admin.problem(),
         "ageSeconds": in_force.as_ref().map(|now| now.since.elapsed().as_secs_f64()),
+        "kept": admin.status.is_kept(),
         "staleSeconds": admin.status.stale().as_secs_f64(),
         "allowList": in_force.as_ref().map(|now| &*now.list),
     }))

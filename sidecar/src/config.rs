@@ -6,33 +6,31 @@
 
 mod args;
 mod words;
+mod wrong;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use sidewall::engine::skipped::{PortList, SkippedPorts};
+use sidewall::engine::skipped::SkippedPorts;
 use sidewall::policy::allow_list::ObjectRef;
 
 pub use self::args::Args;
-pub use self::words::{FlowLogFormat, Mode, Offload, OnBlock, ServiceMixed, Steering};
+pub use self::words::{
+    FlowLogFormat, Mode, Offload, OnBlock, PolicySource, ServiceMixed, Steering,
+};
+use self::wrong::Wrong;
 
 /// The admin port: /livez, /readyz, /metrics, /policy and /flows.
 pub const ADMIN_PORT: u16 = 4391;
-
-/// Longest name of a network interface: `IFNAMSIZ` is 16 with the closing zero
-/// (linux/if.h).
-const INTERFACE_NAME_MAX: usize = 15;
-
-/// Flow tables smaller than this cannot carry a pod's own DNS traffic, larger ones than this
-/// would take gigabytes.
-const FLOW_TABLE_RANGE: std::ops::RangeInclusive<usize> = 64..=4_194_304;
 
 /// What the sidecar does, validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The pod to guard.
     pub pod: ObjectRef,
+    /// The pod's uid, if it was given.
+    pub pod_uid: Option<String>,
     /// The node's name, if it was given.
     pub node_name: Option<String>,
     /// The pod's network interface.
@@ -73,6 +71,13 @@ pub enum Source {
         /// The kubeconfig; `None`: the service account.
         kubeconfig: Option<PathBuf>,
     },
+    /// Sidewall's controller, through an API server: the pod's own list, ready-made.
+    Lists {
+        /// The kubeconfig; `None`: the service account.
+        kubeconfig: Option<PathBuf>,
+        /// Where the last list is kept for the next start.
+        cache: Option<PathBuf>,
+    },
 }
 
 /// Everything that is wrong with the command line, one sentence each.
@@ -90,6 +95,7 @@ impl TryFrom<Args> for Config {
                 namespace: wrong.name("pod-namespace", "POD_NAMESPACE", args.pod_namespace),
                 name: wrong.name("pod-name", "POD_NAME", args.pod_name),
             },
+            pod_uid: args.pod_uid.filter(|uid| !uid.is_empty()),
             node_name: args.node_name.filter(|name| !name.is_empty()),
             interface: wrong.interface(args.interface),
             mode: wrong.word(
@@ -131,13 +137,12 @@ impl TryFrom<Args> for Config {
                 inbound: wrong.ports("skip-inbound-ports", &args.skip_inbound_ports),
                 outbound: wrong.ports("skip-outbound-ports", &args.skip_outbound_ports),
             },
-            source: match (args.manifests, args.kubeconfig) {
-                // KUBECONFIG is often set in a shell; the flag that was typed for this run wins.
-                (Some(directory), _) => Source::Manifests(directory),
-                (None, kubeconfig) => Source::Cluster {
-                    kubeconfig: kubeconfig.filter(|path| !path.as_os_str().is_empty()),
-                },
-            },
+            source: wrong.source(
+                args.policy_source,
+                args.manifests,
+                args.kubeconfig,
+                args.cache_dir,
+            ),
             flow_log: wrong.word(
                 "flow-log",
                 &args.flow_log,
@@ -158,126 +163,6 @@ impl TryFrom<Args> for Config {
     }
 }
 
-/// Collects mistakes; each reader hands back some value so that reading goes on.
-#[derive(Default)]
-struct Wrong(Vec<String>);
-
-impl Wrong {
-    fn word<T>(
-        &mut self,
-        flag: &str,
-        word: &str,
-        words: &[&str],
-        read: fn(&str) -> Option<T>,
-        otherwise: T,
-    ) -> T {
-        read(word).unwrap_or_else(|| {
-            let words = words.join(", ");
-            self.0
-                .push(format!("--{flag} {word:?} is not one of: {words}"));
-            otherwise
-        })
-    }
-
-    fn name(&mut self, flag: &str, variable: &str, name: Option<String>) -> String {
-        match name {
-            Some(name) if is_dns_name(&name) => name,
-            Some(name) if !name.is_empty() => {
-                self.0.push(format!(
-                    "--{flag} {name:?} is not a Kubernetes name (small letters, digits, '-' and '.')"
-                ));
-                name
-            }
-            _ => {
-                self.0.push(format!(
-                    "--{flag} is missing: give it, or set {variable} from the downward API"
-                ));
-                String::new()
-            }
-        }
-    }
-
-    fn interface(&mut self, name: String) -> String {
-        let fits = (1..=INTERFACE_NAME_MAX).contains(&name.len());
-        // dev_valid_name() of the kernel: no slash, colon or space, and neither "." nor "..".
-        let valid = !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace());
-        if !fits || !valid || name == "." || name == ".." {
-            self.0.push(format!(
-                "--interface {name:?} cannot be the name of a network interface (1 to {INTERFACE_NAME_MAX} characters)"
-            ));
-        }
-        name
-    }
-
-    fn ports(&mut self, flag: &str, text: &str) -> PortList {
-        text.parse().unwrap_or_else(|bad| {
-            self.0.push(format!("--{flag} {text:?} must be {bad}"));
-            PortList::default()
-        })
-    }
-
-    fn admin_addr(&mut self, text: &str) -> Option<SocketAddr> {
-        if text == "none" {
-            return None;
-        }
-        let address = text.parse().ok();
-        if address.is_none() {
-            self.0.push(format!(
-                "--admin-addr {text:?} is not an address and a port such as 0.0.0.0:{ADMIN_PORT} or [::]:{ADMIN_PORT}, nor none"
-            ));
-        }
-        address
-    }
-
-    fn flow_log_rate(&mut self, text: &str) -> u32 {
-        match text.parse() {
-            Ok(rate) if rate > 0 => rate,
-            _ => {
-                self.0.push(format!(
-                    "--flow-log-rate {text:?} is not a number of lines a second from 1 to {} (--flow-log none for no lines)",
-                    u32::MAX
-                ));
-                1
-            }
-        }
-    }
-
-    fn flow_table_size(&mut self, text: &str) -> usize {
-        match text.parse() {
-            Ok(size) if FLOW_TABLE_RANGE.contains(&size) => size,
-            _ => {
-                let (least, most) = (FLOW_TABLE_RANGE.start(), FLOW_TABLE_RANGE.end());
-                self.0.push(format!(
-                    "--flow-table-size {text:?} is not a number from {least} to {most}"
-                ));
-                *least
-            }
-        }
-    }
-
-    fn log_level(&mut self, text: String) -> String {
-        if let Err(error) = text.parse::<tracing_subscriber::filter::Targets>() {
-            self.0.push(format!(
-                "--log-level {text:?} is not a log filter ({error}): error, warn, info, debug, trace, or target=level,…"
-            ));
-        }
-        text
-    }
-}
-
-/// RFC 1123 subdomain as Kubernetes checks object names (apimachinery `IsDNS1123Subdomain`).
-fn is_dns_name(name: &str) -> bool {
-    let label = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    };
-    name.len() <= 253 && name.split('.').all(label)
-}
-
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "pod {}/{}", self.pod.namespace, self.pod.name)?;
@@ -296,10 +181,13 @@ impl fmt::Display for Config {
         }
         match &self.source {
             Source::Manifests(directory) => write!(f, ", manifests {}", directory.display())?,
-            Source::Cluster {
-                kubeconfig: Some(path),
-            } => write!(f, ", kubeconfig {}", path.display())?,
-            Source::Cluster { kubeconfig: None } => f.write_str(", in-cluster service account")?,
+            Source::Cluster { kubeconfig } => write!(f, ", {}", Credentials(kubeconfig))?,
+            Source::Lists { kubeconfig, cache } => {
+                write!(f, ", ready-made allow list, {}", Credentials(kubeconfig))?;
+                if let Some(directory) = cache {
+                    write!(f, ", kept in {}", directory.display())?;
+                }
+            }
         }
         write!(
             f,
@@ -315,6 +203,18 @@ impl fmt::Display for Config {
             ", up to {} flows, log {}",
             self.flow_table_size, self.log_level
         )
+    }
+}
+
+/// Where the API server's address and credentials come from.
+struct Credentials<'a>(&'a Option<PathBuf>);
+
+impl fmt::Display for Credentials<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(path) => write!(f, "kubeconfig {}", path.display()),
+            None => f.write_str("in-cluster service account"),
+        }
     }
 }
 

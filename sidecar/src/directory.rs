@@ -3,43 +3,40 @@
 //! Not here: any decision. A name that is late or missing changes a line of the log, never a
 //! verdict. The task that owns the index (`watch`) writes; the log reads, without waiting for it.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
+use sidewall::lists::held::Held;
+use sidewall::lists::wire::{Members, PeerMember};
 use sidewall::policy::allow_list::ObjectRef;
 use sidewall::policy::cluster::objects::{Object, Pod};
 use sidewall::policy::cluster::services::Service;
-use sidewall::policy::cluster::{Identity, Kind, Workload};
+use sidewall::policy::cluster::{Identity, Kind};
 use sidewall::policy::selector::Labels;
-
-/// A pod as the log names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PodIdentity {
-    /// Namespace and name.
-    pub pod: ObjectRef,
-    /// Its labels.
-    pub labels: Labels,
-    /// What created the pod.
-    pub workload: Option<Workload>,
-    /// The node it runs on.
-    pub node: Option<String>,
-}
 
 /// Addresses of pods and Services, and the labels of namespaces.
 #[derive(Debug, Default)]
 pub struct Directory {
     namespaces: DashMap<String, Labels, RandomState>,
-    pods: DashMap<IpAddr, Arc<PodIdentity>, RandomState>,
+    pods: DashMap<IpAddr, Arc<PeerMember>, RandomState>,
     services: DashMap<IpAddr, ObjectRef, RandomState>,
+    /// The own pod, where no index tells who it is.
+    own: ArcSwapOption<PeerMember>,
 }
 
 impl Directory {
     /// The pod that has this address now.
     #[must_use]
-    pub fn pod(&self, address: IpAddr) -> Option<Arc<PodIdentity>> {
-        self.pods.get(&address).map(|entry| Arc::clone(&entry))
+    pub fn pod(&self, address: IpAddr) -> Option<Arc<PeerMember>> {
+        let known = self.pods.get(&address).map(|entry| Arc::clone(&entry));
+        known.or_else(|| {
+            let own = self.own.load_full()?;
+            own.addresses.contains(&address).then_some(own)
+        })
     }
 
     /// The Service that has this address now.
@@ -97,6 +94,43 @@ impl Directory {
         }
     }
 
+    /// Takes the names from a list that came ready-made, in place of all before: its peers, without
+    /// the labels of their namespaces, and its Services.
+    pub fn list(&self, held: &Held) {
+        let mut pods: HashMap<IpAddr, &Arc<PeerMember>, RandomState> = HashMap::default();
+        let mut services: HashMap<IpAddr, &ObjectRef, RandomState> = HashMap::default();
+        for slice in held.slices.values() {
+            match &slice.members {
+                Members::Peers(peers) => {
+                    for peer in peers {
+                        pods.extend(peer.addresses.iter().map(|address| (*address, peer)));
+                    }
+                }
+                Members::Services(members) => {
+                    for member in members {
+                        let addresses = member.service.all_addresses();
+                        services.extend(addresses.map(|address| (address, &member.service.id)));
+                    }
+                }
+            }
+        }
+        // Never emptied in between: a line of the log may be on its way.
+        self.pods.retain(|address, _| pods.contains_key(address));
+        for (address, pod) in pods {
+            self.pods.insert(address, Arc::clone(pod));
+        }
+        self.services
+            .retain(|address, _| services.contains_key(address));
+        for (address, service) in services {
+            self.services.insert(address, service.clone());
+        }
+    }
+
+    /// Who the own pod is, where no index tells.
+    pub fn set_own(&self, own: PeerMember) {
+        self.own.store(Some(Arc::new(own)));
+    }
+
     fn apply_pod(&self, pod: &Pod) {
         let identity = identity(pod);
         let addresses: &[IpAddr] = if pod.is_peer() { &pod.addresses } else { &[] };
@@ -123,9 +157,10 @@ impl Directory {
     }
 }
 
-fn identity(pod: &Pod) -> PodIdentity {
-    PodIdentity {
+fn identity(pod: &Pod) -> PeerMember {
+    PeerMember {
         pod: pod.id.clone(),
+        addresses: pod.addresses.clone(),
         labels: pod.labels.clone(),
         workload: pod.workload.clone(),
         node: pod.node.clone(),

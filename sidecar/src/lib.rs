@@ -11,6 +11,7 @@ pub mod datapath;
 pub mod device;
 pub mod directory;
 pub mod flowlog;
+pub mod lists;
 pub mod metrics;
 pub mod offload;
 pub mod pod_net;

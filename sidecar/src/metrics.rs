@@ -4,19 +4,20 @@
 //! their sums. Handles are made once, because looking one up by its labels costs ten times what an
 //! addition does.
 
+mod describe;
+
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use metrics::{
-    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
-    gauge, histogram, with_local_recorder,
-};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use sidewall::net::Direction;
 use sidewall::record::{FlowRecord, RecordKind};
 use sidewall::verdict::Verdict;
 
+use crate::lists::Resync;
 use crate::shared::Shared;
+use crate::watch::LISTS;
 use crate::watch::kind::Kind;
 
 /// From "within a scheduler tick" to "far beyond the goal" of 100 ms from event to verdict.
@@ -59,8 +60,14 @@ pub struct Metrics {
     audit_mode: Gauge,
     compile: Histogram,
     enforced: Histogram,
-    restarts: [Counter; Kind::DECIDING.len()],
-    current: [Gauge; Kind::DECIDING.len()],
+    /// By name: how often it was started again, and whether it stands.
+    watches: Vec<(&'static str, Counter, Gauge)>,
+    list_bytes: Counter,
+    list_slices: Gauge,
+    /// By [`Resync`].
+    list_resyncs: [Counter; Resync::ALL.len()],
+    /// Failed, and done.
+    list_writes: [Counter; 2],
 }
 
 /// The state that a scrape reads beside the counters.
@@ -90,17 +97,29 @@ impl Metrics {
     /// # Errors
     /// When the buckets of the histograms are refused, which constant ones are not.
     pub fn new() -> anyhow::Result<Self> {
+        Self::watching(&Kind::DECIDING.map(Kind::plural))
+    }
+
+    /// All metrics of a sidecar whose list comes ready-made, at zero.
+    ///
+    /// # Errors
+    /// As [`Metrics::new`].
+    pub fn for_lists() -> anyhow::Result<Self> {
+        Self::watching(&[LISTS])
+    }
+
+    fn watching(watches: &[&'static str]) -> anyhow::Result<Self> {
         let recorder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
             .build_recorder();
         let handle = recorder.handle();
         Ok(with_local_recorder(&recorder, || {
-            describe();
-            Self::registered(handle)
+            describe::all();
+            Self::registered(handle, watches)
         }))
     }
 
-    fn registered(handle: PrometheusHandle) -> Self {
+    fn registered(handle: PrometheusHandle, watches: &[&'static str]) -> Self {
         gauge!("sidewall_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         Self {
             handle,
@@ -132,9 +151,19 @@ impl Metrics {
             audit_mode: gauge!("sidewall_audit_mode"),
             compile: histogram!("sidewall_policy_compile_seconds"),
             enforced: histogram!("sidewall_policy_event_to_enforced_seconds"),
-            restarts: Kind::DECIDING
-                .map(|kind| counter!("sidewall_watch_restarts_total", "kind" => kind.plural())),
-            current: Kind::DECIDING.map(|kind| gauge!("sidewall_watch_current", "kind" => kind.plural())),
+            watches: watches
+                .iter()
+                .map(|kind| {
+                    let restarts = counter!("sidewall_watch_restarts_total", "kind" => *kind);
+                    (*kind, restarts, gauge!("sidewall_watch_current", "kind" => *kind))
+                })
+                .collect(),
+            list_bytes: counter!("sidewall_list_bytes_total"),
+            list_slices: gauge!("sidewall_list_slices"),
+            list_resyncs: Resync::ALL
+                .map(|why| counter!("sidewall_list_resyncs_total", "reason" => why.as_str())),
+            list_writes: ["failed", "kept"]
+                .map(|outcome| counter!("sidewall_list_cache_writes_total", "outcome" => outcome)),
         }
     }
 
@@ -167,14 +196,42 @@ impl Metrics {
     }
 
     /// A watch stands.
-    pub fn watch_current(&self, kind: Kind) {
-        self.current[kind.index()].set(1.0);
+    pub fn watch_current(&self, kind: &str) {
+        if let Some((_, _, current)) = self.watch(kind) {
+            current.set(1.0);
+        }
     }
 
     /// A watch was lost and starts again.
-    pub fn watch_lost(&self, kind: Kind) {
-        self.restarts[kind.index()].increment(1);
-        self.current[kind.index()].set(0.0);
+    pub fn watch_lost(&self, kind: &str) {
+        if let Some((_, restarts, current)) = self.watch(kind) {
+            restarts.increment(1);
+            current.set(0.0);
+        }
+    }
+
+    fn watch(&self, kind: &str) -> Option<&(&'static str, Counter, Gauge)> {
+        self.watches.iter().find(|(known, _, _)| *known == kind)
+    }
+
+    /// So much came of the pod's own list.
+    pub fn list_bytes(&self, bytes: usize) {
+        self.list_bytes.increment(bytes as u64);
+    }
+
+    /// The list has so many slices.
+    pub fn list_slices(&self, slices: usize) {
+        self.list_slices.set(slices as f64);
+    }
+
+    /// The whole list is asked for anew.
+    pub fn list_resync(&self, why: Resync) {
+        self.list_resyncs[why as usize].increment(1);
+    }
+
+    /// The list was written for the next start, or could not be.
+    pub fn list_kept(&self, done: bool) {
+        self.list_writes[usize::from(done)].increment(1);
     }
 
     /// Drains the histograms.
@@ -235,101 +292,6 @@ impl Traffic {
             flows: counter!("sidewall_flows_total", &labels),
         }
     }
-}
-
-fn describe() {
-    describe_gauge!("sidewall_build_info", "The version, as a label");
-    describe_counter!(
-        "sidewall_packets_total",
-        "Packets judged, by direction, verdict and reason; a segmented packet counts its segments"
-    );
-    describe_counter!(
-        "sidewall_bytes_total",
-        Unit::Bytes,
-        "Bytes of IP packets judged, by direction, verdict and reason"
-    );
-    describe_counter!(
-        "sidewall_flows_total",
-        "New flows judged and flows revoked, by direction, verdict and reason"
-    );
-    describe_counter!(
-        "sidewall_audited_flows_total",
-        "Flows that audit mode let pass although policies block them"
-    );
-    describe_gauge!("sidewall_flow_table_flows", "Flows remembered now");
-    describe_gauge!("sidewall_flow_table_capacity", "Flows remembered at most");
-    describe_counter!(
-        "sidewall_flow_records_lost_total",
-        "Records that the flow log was too slow for"
-    );
-    describe_counter!(
-        "sidewall_flow_log_lines_suppressed_total",
-        "Flow log lines left out to keep to the rate"
-    );
-    describe_counter!(
-        "sidewall_device_write_errors_total",
-        "Allowed packets that could not be written back"
-    );
-    describe_counter!(
-        "sidewall_rejects_sent_total",
-        "TCP resets and ICMP errors sent to the own pod for blocked packets"
-    );
-    describe_gauge!(
-        "sidewall_offload_flows",
-        "Flows that the kernel carries now, past the sidecar"
-    );
-    describe_counter!(
-        "sidewall_offload_handed_over_total",
-        "Times a flow was handed over to the kernel"
-    );
-    describe_counter!(
-        "sidewall_offload_packets_total",
-        "Packets that the kernel carried, a few seconds late; they count in sidewall_packets_total too"
-    );
-    describe_gauge!(
-        "sidewall_policy_generation",
-        "Number of the allow list in force; 0 before the first"
-    );
-    describe_gauge!(
-        "sidewall_policy_age_seconds",
-        Unit::Seconds,
-        "Since the allow list in force was published"
-    );
-    describe_gauge!(
-        "sidewall_policy_source_stale_seconds",
-        Unit::Seconds,
-        "Since the API server or the manifests were last in contact; 0 while they are"
-    );
-    describe_gauge!(
-        "sidewall_policies_invalid",
-        "Policies that isolate the pod and cannot be understood"
-    );
-    describe_gauge!(
-        "sidewall_ready",
-        "1 when policies are in force and packets are steered here"
-    );
-    describe_gauge!(
-        "sidewall_audit_mode",
-        "1 when nothing is blocked, only logged"
-    );
-    describe_histogram!(
-        "sidewall_policy_compile_seconds",
-        Unit::Seconds,
-        "To compile the allow list and its index"
-    );
-    describe_histogram!(
-        "sidewall_policy_event_to_enforced_seconds",
-        Unit::Seconds,
-        "From a change read off the API server's connection to the allow list in force"
-    );
-    describe_counter!(
-        "sidewall_watch_restarts_total",
-        "Watches lost and started again, by kind"
-    );
-    describe_gauge!(
-        "sidewall_watch_current",
-        "1 while the watch of this kind stands"
-    );
 }
 
 #[cfg(test)]

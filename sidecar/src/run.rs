@@ -8,12 +8,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 use sidewall::engine::{EngineConfig, Mode};
+use sidewall::policy::allow_list::ObjectRef;
 use sidewall::policy::lookup::{LookupOptions, ServiceMixed};
 use sidewall_sidecar::admin::{self, Admin};
 use sidewall_sidecar::config::{self, Config, FlowLogFormat, Source};
 use sidewall_sidecar::datapath::{self, Handle, OpenConfig, Opened};
 use sidewall_sidecar::directory::Directory;
-use sidewall_sidecar::flowlog::{self, Format, Sources};
+use sidewall_sidecar::flowlog::{self, Format};
+use sidewall_sidecar::lists;
+use sidewall_sidecar::lists::cache::Cache;
+use sidewall_sidecar::lists::who::{Questions, Who};
 use sidewall_sidecar::metrics::{self, Metrics};
 use sidewall_sidecar::offload::Carry;
 use sidewall_sidecar::privileges;
@@ -38,7 +42,11 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     // What can fail without harm comes before anything is closed.
     let cluster = load_credentials(&config.source)?;
     let listener = config.admin_addr.map(listen).transpose()?;
-    let metrics = Arc::new(Metrics::new()?);
+    let metrics = Arc::new(match &config.source {
+        Source::Lists { .. } => Metrics::for_lists()?,
+        Source::Cluster { .. } | Source::Manifests(_) => Metrics::new()?,
+    });
+    let cache = open_cache(&config.source);
 
     // From here on the pod is closed.
     let opened = datapath::open(&OpenConfig {
@@ -72,7 +80,7 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     privileges::drop_all(opened.maps())
         .context("privileges cannot be dropped, so no packet will be read")?;
 
-    let parts = Parts::new(&config, shared, metrics, &opened);
+    let (parts, questions) = Parts::new(&config, shared, metrics, &opened);
     let mut datapath = opened.run(config.on_block, &parts.outlets_shared)?;
     parts.admin.attached.store(true, Ordering::Release);
     // One thread for the control side, this one: what each thread allocates stays in an arena of its
@@ -81,18 +89,41 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("starting the control side's runtime")?;
-    let ended = runtime.block_on(control(&config, &parts, cluster, listener, &mut datapath));
+    let sources = Sources {
+        cluster,
+        cache,
+        questions,
+    };
+    let ended = runtime.block_on(control(&config, &parts, sources, listener, &mut datapath));
     stop(datapath, runtime);
     ended
 }
 
 /// Reads the credentials of the API server, if policies come from one.
 fn load_credentials(source: &Source) -> anyhow::Result<Option<kube::Config>> {
-    let Source::Cluster { kubeconfig } = source else {
+    let (Source::Cluster { kubeconfig } | Source::Lists { kubeconfig, .. }) = source else {
         return Ok(None);
     };
     // Only files are read, and no thread may be left behind: privileges are dropped later.
     futures::executor::block_on(watch::client::load(kubeconfig.as_deref())).map(Some)
+}
+
+/// The files of the list that is kept: later nothing may be opened for writing. Without them the
+/// sidecar does all that it does, but for a start while the controller is away.
+fn open_cache(source: &Source) -> Option<Cache> {
+    let Source::Lists {
+        cache: Some(directory),
+        ..
+    } = source
+    else {
+        return None;
+    };
+    let opened = Cache::open(directory);
+    if let Err(error) = &opened {
+        let directory = directory.display();
+        tracing::warn!("no list can be kept for the next start in {directory}: {error}");
+    }
+    opened.ok()
 }
 
 fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -111,12 +142,26 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// What the tasks share.
 struct Parts {
     outlets: Outlets,
+    /// Knows whose addresses are, where the list does not say.
+    who: Option<Arc<Who>>,
     outlets_shared: Arc<Shared>,
     admin: Arc<Admin>,
 }
 
 impl Parts {
-    fn new(config: &Config, shared: Arc<Shared>, metrics: Arc<Metrics>, opened: &Opened) -> Self {
+    fn new(
+        config: &Config,
+        shared: Arc<Shared>,
+        metrics: Arc<Metrics>,
+        opened: &Opened,
+    ) -> (Self, Option<Questions>) {
+        let (who, questions) = match &config.source {
+            Source::Lists { .. } => {
+                let (who, questions) = Who::new();
+                (Some(who), Some(questions))
+            }
+            Source::Cluster { .. } | Source::Manifests(_) => (None, None),
+        };
         let options = LookupOptions {
             service_mixed: match config.service_mixed {
                 config::ServiceMixed::Allow => ServiceMixed::Allow,
@@ -145,19 +190,28 @@ impl Parts {
             steering: opened.steering.kind.to_string(),
             attached: AtomicBool::new(false),
         });
-        Self {
+        let parts = Self {
             outlets,
+            who,
             outlets_shared: shared,
             admin,
-        }
+        };
+        (parts, questions)
     }
+}
+
+/// What the source of policies needs beside what all tasks share.
+struct Sources {
+    cluster: Option<kube::Config>,
+    cache: Option<Cache>,
+    questions: Option<Questions>,
 }
 
 /// Starts the tasks and waits for a signal, or for one of them to fail.
 async fn control(
     config: &Config,
     parts: &Parts,
-    cluster: Option<kube::Config>,
+    sources: Sources,
     listener: Option<TcpListener>,
     datapath: &mut Handle,
 ) -> anyhow::Result<()> {
@@ -167,7 +221,7 @@ async fn control(
     let mut log = tokio::spawn(flow_log(config, parts, stop_log.clone())?);
 
     let mut tasks = JoinSet::new();
-    tasks.spawn(watching(config, parts, cluster)?);
+    tasks.spawn(watching(config, parts, sources)?);
     if let Some(listener) = listener {
         let listener =
             tokio::net::TcpListener::from_std(listener).context("the admin port cannot be used")?;
@@ -200,21 +254,43 @@ async fn control(
 fn watching(
     config: &Config,
     parts: &Parts,
-    cluster: Option<kube::Config>,
+    sources: Sources,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + use<>> {
     let outlets = parts.outlets.clone();
+    let Sources {
+        cluster,
+        cache,
+        questions,
+    } = sources;
     let client = cluster
         .map(|cluster| watch::client::connect(cluster, parts.outlets_shared.clone()))
         .transpose()?;
-    let source = config.source.clone();
+    let (source, uid) = (config.source.clone(), config.pod_uid.clone());
     Ok(async move {
         match (source, client) {
             (Source::Cluster { .. }, Some(client)) => watch::cluster(client, outlets).await,
             (Source::Manifests(directory), _) => watch::manifests(directory, outlets).await,
-            (Source::Cluster { .. }, None) => anyhow::bail!("no API server is configured"),
+            (Source::Lists { .. }, Some(client)) => {
+                let answering = answering(questions, client.clone(), outlets.pod.clone());
+                tokio::select! {
+                    () = lists::run(client, outlets, uid, cache) => {}
+                    () = answering => {}
+                }
+            }
+            (Source::Cluster { .. } | Source::Lists { .. }, None) => {
+                anyhow::bail!("no API server is configured")
+            }
         }
         Ok(())
     })
+}
+
+/// Asks whose addresses are, for the flow log.
+async fn answering(questions: Option<Questions>, client: kube::Client, pod: ObjectRef) {
+    match questions {
+        Some(questions) => questions.run(client, pod).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn flow_log(
@@ -232,10 +308,11 @@ fn flow_log(
                 != anstream::ColorChoice::Never,
         },
     };
-    let sources = Sources {
+    let sources = flowlog::Sources {
         shared: Arc::clone(&parts.outlets_shared),
         published: Arc::clone(&parts.outlets.published),
         directory: Arc::clone(&parts.outlets.directory),
+        who: parts.who.clone(),
         metrics: Arc::clone(&parts.outlets.metrics),
         pod: config.pod.clone(),
         node: config.node_name.clone(),

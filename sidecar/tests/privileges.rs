@@ -5,6 +5,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 
@@ -58,6 +59,8 @@ fn attempt() {
         "load-a-program" | "daily-work" => privileges::Maps::Used,
         _ => privileges::Maps::None,
     };
+    // Opened before, as the list that is kept is.
+    let kept = (attempt == "daily-work").then(|| tempfile::tempfile().unwrap());
     privileges::seccomp::install(maps).unwrap();
     match attempt.as_str() {
         "write-a-file" => drop(std::fs::write(file, "x")),
@@ -74,10 +77,21 @@ fn attempt() {
         "load-a-program" => drop(bpf(5)),
         "daily-work" => {
             assert!(bpf(1).is_err(), "allowed, and there is no map");
+            keep(&kept.unwrap());
             daily_work();
         }
         other => panic!("unknown attempt {other}"),
     }
+}
+
+/// What the list that is kept is written with.
+fn keep(file: &std::fs::File) {
+    file.write_all_at(b"list", 0).unwrap();
+    file.set_len(4).unwrap();
+    file.sync_data().unwrap();
+    let mut read = [0; 4];
+    file.read_exact_at(&mut read, 0).unwrap();
+    assert_eq!(&read, b"list");
 }
 
 fn bpf(command: i32) -> std::io::Result<()> {

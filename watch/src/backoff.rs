@@ -9,7 +9,11 @@ use rand::Rng;
 const FIRST: Duration = Duration::from_millis(200);
 
 /// No wait is longer: client-go's reflector caps at the same value (`reflector.go`, 30 s).
-const LONGEST: Duration = Duration::from_secs(30);
+pub const LONGEST: Duration = Duration::from_secs(30);
+
+/// The first wait of those who can wait, because the last list is in force: thousands of sidecars
+/// lose one replica of a controller in the same moment, and none is in a hurry.
+const FIRST_SPREAD: Duration = Duration::from_secs(2);
 
 /// A contact that lasted this long counts as healed, and the next wait is short again.
 pub const HEALED_AFTER: Duration = Duration::from_secs(5);
@@ -24,11 +28,23 @@ impl Backoff {
     /// The wait after one more failure: between half of the step and the whole of it, so that the
     /// sidecars of a cluster do not come back to a restarted server in step.
     pub fn wait(&mut self) -> Duration {
-        let step = FIRST
+        self.step(FIRST)
+            .mul_f64(rand::rng().random_range(0.5..=1.0))
+    }
+
+    /// The wait of somebody who can wait: anything up to the step, which is 2 s at first. Of 5 000
+    /// that lose the same server, 2 500 a second come back, and not all at once.
+    pub fn spread(&mut self) -> Duration {
+        self.step(FIRST_SPREAD)
+            .mul_f64(rand::rng().random_range(0.0..=1.0))
+    }
+
+    fn step(&mut self, first: Duration) -> Duration {
+        let step = first
             .saturating_mul(2u32.saturating_pow(self.failures))
             .min(LONGEST);
         self.failures = self.failures.saturating_add(1);
-        step.mul_f64(rand::rng().random_range(0.5..=1.0))
+        step
     }
 
     /// Contact is good again.
@@ -52,6 +68,22 @@ mod tests {
         assert!(steps[11] >= LONGEST / 2);
         backoff.reset();
         assert!(backoff.wait() <= FIRST);
+    }
+
+    #[test]
+    fn those_who_can_wait_come_back_over_two_seconds_and_never_later_than_the_cap() {
+        let mut firsts: Vec<_> = (0..1000).map(|_| Backoff::default().spread()).collect();
+        firsts.sort_unstable();
+        assert!(firsts[999] <= FIRST_SPREAD);
+        // Evenly: each tenth of the time has a tenth of them, with room for chance.
+        for tenth in 1..10_u32 {
+            let at = FIRST_SPREAD * tenth / 10;
+            let before = firsts.partition_point(|wait| *wait <= at);
+            let wanted = 100 * usize::try_from(tenth).expect("small");
+            assert!(before.abs_diff(wanted) < 80, "{before} within {at:?}");
+        }
+        let mut one = Backoff::default();
+        assert!((0..20).all(|_| one.spread() <= LONGEST));
     }
 
     #[test]

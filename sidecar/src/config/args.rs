@@ -26,6 +26,11 @@ pub struct Args {
     #[arg(long, env = "POD_NAME")]
     pub pod_name: Option<String>,
 
+    /// The pod's uid, so that a list which was kept is used by no other pod of this name (downward
+    /// API: metadata.uid)
+    #[arg(long, env = "POD_UID")]
+    pub pod_uid: Option<String>,
+
     /// The node's name, for the flow log (downward API: spec.nodeName); else what the API says
     #[arg(long, env = "NODE_NAME")]
     pub node_name: Option<String>,
@@ -103,6 +108,22 @@ pub struct Args {
         value_name = "PORTS"
     )]
     pub skip_outbound_ports: String,
+
+    /// Where policies come from. allowlists: the pod's own list, ready-made, from sidewall's controller
+    /// (one right: watch allowlists.allowlists.sidewall.dev); api: pods, namespaces, services and
+    /// policies of the cluster, compiled here; manifests: files. Default: manifests with --manifests,
+    /// else api
+    #[arg(
+        long,
+        env = "SIDEWALL_POLICY_SOURCE",
+        value_name = "allowlists|api|manifests"
+    )]
+    pub policy_source: Option<String>,
+
+    /// Keep the list of --policy-source allowlists in this directory, and begin with it after a
+    /// restart: the pod's own (emptyDir), mounted into no other container
+    #[arg(long, env = "SIDEWALL_CACHE_DIR", value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
 
     /// Read policies, pods, namespaces and services from the YAML files of this directory, and
     /// again when they change, instead of from an API server

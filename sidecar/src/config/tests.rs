@@ -25,6 +25,7 @@ fn a_pod_and_its_namespace_are_enough() {
                 namespace: "shop".into(),
                 name: "web-0".into()
             },
+            pod_uid: None,
             node_name: config.node_name.clone(),
             interface: "eth0".into(),
             mode: Mode::Enforce,
@@ -72,6 +73,10 @@ fn every_mistake_is_reported_at_once() {
         "80,http",
         "--skip-outbound-ports",
         "0,9-8/UDP",
+        "--policy-source",
+        "etcd",
+        "--cache-dir",
+        "/var/cache/sidewall",
     ]);
     args.pod_namespace = None;
     args.pod_name = Some("Web_0".into());
@@ -119,4 +124,50 @@ fn skipped_ports_are_said_at_start() {
 fn the_admin_port_can_be_switched_off() {
     let config = Config::try_from(named(&["--admin-addr", "none"])).expect("valid");
     assert_eq!(config.admin_addr, None);
+}
+
+fn source(words: &[&str]) -> Result<Source, Mistakes> {
+    let mut args = named(words);
+    args.kubeconfig = None;
+    Config::try_from(args).map(|config| config.source)
+}
+
+#[test]
+fn without_a_word_policies_come_from_manifests_if_there_are_any_and_else_from_the_api() {
+    let api = Source::Cluster { kubeconfig: None };
+    assert_eq!(source(&[]), Ok(api.clone()));
+    assert_eq!(source(&["--policy-source", "api"]), Ok(api));
+    let files = Source::Manifests("/p".into());
+    assert_eq!(source(&["--manifests", "/p"]), Ok(files.clone()));
+    let both = ["--policy-source", "manifests", "--manifests", "/p"];
+    assert_eq!(source(&both), Ok(files));
+    let lists = ["--policy-source", "allowlists", "--cache-dir", "/c"];
+    let wanted = Source::Lists {
+        kubeconfig: None,
+        cache: Some("/c".into()),
+    };
+    assert_eq!(source(&lists), Ok(wanted));
+}
+
+#[test]
+fn sources_that_contradict_each_other_are_refused() {
+    for (words, why) in [
+        (
+            &["--policy-source", "api", "--manifests", "/p"][..],
+            "contradict",
+        ),
+        (
+            &["--policy-source", "allowlists", "--manifests", "/p"],
+            "contradict",
+        ),
+        (&["--policy-source", "manifests"], "needs --manifests"),
+        (
+            &["--policy-source", "api", "--cache-dir", "/c"],
+            "--cache-dir",
+        ),
+        (&["--manifests", "/p", "--cache-dir", "/c"], "--cache-dir"),
+    ] {
+        let mistakes = source(words).expect_err(why);
+        assert!(mistakes.to_string().contains(why), "{mistakes}");
+    }
 }

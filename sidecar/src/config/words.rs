@@ -63,6 +63,18 @@ words! {
 }
 
 words! {
+    /// Where policies come from.
+    PolicySource {
+        /// The pod's own list, ready-made, from the controller.
+        Allowlists = "allowlists",
+        /// The cluster's objects, from the API server.
+        Api = "api",
+        /// Files.
+        Manifests = "manifests",
+    }
+}
+
+words! {
     /// How packets get to the sidecar.
     Steering {
         /// The best that is possible here.

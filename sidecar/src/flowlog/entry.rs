@@ -5,14 +5,17 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use sidewall::lists::wire::PeerMember;
 use sidewall::net::Direction;
 use sidewall::policy::allow_list::{AllowList, DirectionList, ObjectRef, Rule};
-use sidewall::policy::explain::{Explanation, MOST_POLICIES, Question, explain_verdict};
+use sidewall::policy::explain::{Explanation, MOST_POLICIES};
 use sidewall::policy::lookup::LookupOptions;
 use sidewall::record::{FlowRecord, RecordKind};
 use sidewall::verdict::{Because, Reason, Verdict};
 
-use crate::directory::{Directory, PodIdentity};
+use super::identities::{Explained, Identities};
+use crate::directory::Directory;
+use crate::lists::who::{Known, Who as Asked};
 
 /// What a line tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +46,7 @@ impl Told {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Who {
     /// A pod.
-    Pod(Arc<PodIdentity>),
+    Pod(Arc<PeerMember>),
     /// The node of the own pod.
     Node,
     /// A Service, before kube-proxy has chosen an endpoint.
@@ -72,6 +75,8 @@ pub(super) struct Entry {
     pub(super) list: Option<Arc<AllowList>>,
     /// The answer that `sidewall why` gives, for what was decided by policies.
     pub(super) why: Option<Explanation>,
+    /// Why it is not known who the peer is.
+    pub(super) unknown: Option<Arc<str>>,
 }
 
 impl Entry {
@@ -125,21 +130,35 @@ pub(super) fn work_of(record: &FlowRecord, list: &AllowList) -> usize {
 /// What the log knows beside the record.
 pub(super) struct Names<'a> {
     pub(super) directory: &'a Directory,
+    /// Who is asked about the rest.
+    pub(super) who: Option<&'a Asked>,
     /// The choices that the lists leave open.
     pub(super) options: LookupOptions,
     /// The own pod, named even before anything else is known.
-    pub(super) own: &'a Arc<PodIdentity>,
+    pub(super) own: &'a Arc<PeerMember>,
 }
 
 impl Names<'_> {
+    /// What policies say of a record, if they decided.
+    pub(super) fn explain(&self, record: &FlowRecord, list: Option<&AllowList>) -> Explained {
+        let identities = Identities {
+            directory: self.directory,
+            who: self.who,
+        };
+        match list.filter(|_| is_by_policy(record)) {
+            Some(list) => identities.explain(record, list, self.options),
+            None => Explained::default(),
+        }
+    }
+
     /// Puts names to a record.
     pub(super) fn entry(
         &self,
         record: FlowRecord,
+        explained: Explained,
         repeats: Option<u64>,
         time: jiff::Timestamp,
         list: Option<Arc<AllowList>>,
-        may_explain: bool,
     ) -> Entry {
         let key = record.key;
         let pod = Party {
@@ -160,19 +179,6 @@ impl Names<'_> {
             Direction::Ingress => (peer, pod),
             Direction::Egress => (pod, peer),
         };
-        let why = list
-            .as_deref()
-            .filter(|_| may_explain && is_by_policy(&record))
-            .map(|list| {
-                let question = Question {
-                    direction: record.originator.direction(),
-                    peer: key.peer,
-                    protocol: key.protocol,
-                    port: key.destination_port(record.originator),
-                };
-                let who = |address| self.directory.identify(address);
-                explain_verdict(list, self.options, question, record.verdict, &who)
-            });
         Entry {
             record,
             told: match (repeats, record.kind) {
@@ -185,7 +191,8 @@ impl Names<'_> {
             source,
             destination,
             list,
-            why,
+            why: explained.why,
+            unknown: explained.unknown,
         }
     }
 
@@ -197,8 +204,27 @@ impl Names<'_> {
         } else if let Some(service) = self.directory.service(address) {
             Who::Service(service)
         } else {
-            Who::World
+            self.answered(address).unwrap_or(Who::World)
         }
+    }
+
+    /// Who has an address, by the controller's answer.
+    fn answered(&self, address: IpAddr) -> Option<Who> {
+        let Known::Answer(answer) = self.who?.look(address)? else {
+            return None;
+        };
+        let pod = answer.identity.as_ref().map(|identity| PeerMember {
+            pod: ObjectRef {
+                namespace: identity.namespace.clone(),
+                name: identity.name.clone(),
+            },
+            addresses: vec![address],
+            labels: identity.labels.clone(),
+            workload: identity.workload.clone(),
+            node: None,
+        });
+        let service = || answer.service.clone().map(Who::Service);
+        pod.map(|pod| Who::Pod(Arc::new(pod))).or_else(service)
     }
 }
 

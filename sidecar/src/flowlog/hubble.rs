@@ -248,6 +248,9 @@ fn sidewall(entry: &Entry) -> Value {
     if let Some(rule) = entry.rule() {
         own["rule"] = json!(rule.id);
     }
+    if let Some(unknown) = &entry.unknown {
+        own["peerUnknown"] = json!(unknown);
+    }
     match entry.told {
         Told::End | Told::Revoked => {
             own["durationMs"] = json!(record.at.0.saturating_sub(record.began.0));

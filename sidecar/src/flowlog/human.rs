@@ -109,11 +109,16 @@ fn because(entry: &Entry) -> String {
         }
         Verdict::Block(reason) => {
             let isolating: Vec<_> = entry.isolated_by().iter().map(name).collect();
-            if isolating.is_empty() {
-                reason.as_str().to_owned()
-            } else {
-                format!("{}, isolated by {}", reason.as_str(), isolating.join(", "))
+            let mut told = reason.as_str().to_owned();
+            if !isolating.is_empty() {
+                told.push_str(", isolated by ");
+                told.push_str(&isolating.join(", "));
             }
+            if let Some(unknown) = &entry.unknown {
+                told.push_str(", and the peer's labels are not known: ");
+                told.push_str(unknown);
+            }
+            told
         }
     }
 }

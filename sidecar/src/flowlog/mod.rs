@@ -10,29 +10,36 @@
 mod entry;
 mod hubble;
 mod human;
+mod identities;
 mod rate;
 mod repeats;
+mod waiting;
 
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sidewall::flow::Millis;
-use sidewall::policy::allow_list::ObjectRef;
+use sidewall::lists::wire::PeerMember;
+use sidewall::policy::allow_list::{AllowList, ObjectRef};
 use sidewall::policy::selector::Labels;
 use sidewall::record::FlowRecord;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use self::entry::Names;
+use self::identities::Explained;
 use self::rate::Rate;
 use self::repeats::Repeats;
-use crate::directory::{Directory, PodIdentity};
+use self::waiting::Waiting;
+use crate::directory::Directory;
+use crate::lists::who::Who;
 use crate::metrics::Metrics;
 use crate::publish::{InForce, Published};
 use crate::shared::Shared;
@@ -76,6 +83,8 @@ pub struct Sources {
     pub published: Arc<Published>,
     /// Names of addresses.
     pub directory: Arc<Directory>,
+    /// Who is asked about addresses that the directory does not have in full.
+    pub who: Option<Arc<Who>>,
     /// Where flows and suppressed lines are counted.
     pub metrics: Arc<Metrics>,
     /// The own pod.
@@ -100,14 +109,17 @@ pub async fn run(
         tokio::select! {
             () = shared.records_ready.notified() => {}
             _ = tick.tick() => log.tick(shared.clock.now()),
+            () = log.answered() => {}
             () = stop.cancelled() => stopping = true,
         }
+        log.release(stopping);
         loop {
             let record = shared.records.pop();
             if let Some(record) = record {
                 log.take(&record);
             } else if stopping {
                 log.finish(shared.clock.now());
+                log.release(true);
             }
             if record.is_none() || log.text.len() >= PIECE {
                 log.write_to(&mut out).await;
@@ -127,7 +139,7 @@ pub async fn run(
 struct FlowLog {
     sources: Sources,
     /// Names the own pod until the directory knows it.
-    own: Arc<PodIdentity>,
+    own: Arc<PeerMember>,
     format: Format,
     repeats: Repeats,
     rate: Rate,
@@ -135,6 +147,8 @@ struct FlowLog {
     explaining: Rate,
     /// The allow list whose rules the repeats were blocked by.
     rules: Option<Arc<InForce>>,
+    /// Lines whose peer is being asked about, the oldest first.
+    waiting: VecDeque<Waiting>,
     lost_told: u64,
     text: String,
     /// stdout has gone away; that is told once, and is no reason to stop filtering.
@@ -143,8 +157,9 @@ struct FlowLog {
 
 impl FlowLog {
     fn new(sources: Sources, format: Format, rate: u32) -> Self {
-        let own = Arc::new(PodIdentity {
+        let own = Arc::new(PeerMember {
             pod: sources.pod.clone(),
+            addresses: Vec::new(),
             labels: Labels::new(),
             workload: None,
             node: sources.node.clone(),
@@ -157,6 +172,7 @@ impl FlowLog {
             rate: Rate::new(rate),
             explaining: Rate::new(RULES_READ),
             rules: None,
+            waiting: VecDeque::new(),
             lost_told: 0,
             text: String::new(),
             broken: false,
@@ -229,17 +245,47 @@ impl FlowLog {
             self.sources.metrics.line_suppressed();
             return;
         }
-        let names = Names {
-            directory: &self.sources.directory,
-            options: self.sources.published.options(),
-            own: &self.own,
-        };
         let list = self.sources.published.list(record.generation);
-        let may_explain = list.as_deref().is_some_and(|list| {
-            let work = entry::work_of(&record, list);
+        let explained = self.explain(&record, list.as_deref(), now);
+        if explained.asked.is_empty() || !self.may_wait() {
+            self.write(record, explained, repeats, now, list);
+        } else {
+            self.wait(record, repeats, now, list, explained.asked);
+        }
+    }
+
+    /// What policies say of a record, unless too much was spent on explaining in this second.
+    fn explain(&mut self, record: &FlowRecord, list: Option<&AllowList>, now: Millis) -> Explained {
+        let may_explain = list.is_some_and(|list| {
+            let work = entry::work_of(record, list);
             work == 0 || self.explaining.allows_of(now, work)
         });
-        let entry = names.entry(record, repeats, self.time(now), list, may_explain);
+        if may_explain {
+            self.names().explain(record, list)
+        } else {
+            Explained::default()
+        }
+    }
+
+    fn names(&self) -> Names<'_> {
+        Names {
+            directory: &self.sources.directory,
+            who: self.sources.who.as_deref(),
+            options: self.sources.published.options(),
+            own: &self.own,
+        }
+    }
+
+    fn write(
+        &mut self,
+        record: FlowRecord,
+        explained: Explained,
+        repeats: Option<u64>,
+        now: Millis,
+        list: Option<Arc<AllowList>>,
+    ) {
+        let time = self.time(now);
+        let entry = self.names().entry(record, explained, repeats, time, list);
         match &self.format {
             Format::Json => {
                 let node = self.node(record.key.pod);

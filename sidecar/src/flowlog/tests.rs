@@ -1,3 +1,5 @@
+mod asked;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -40,6 +42,7 @@ fn log(format: Format, rate: u32) -> FlowLog {
         shared,
         published,
         directory,
+        who: None,
         metrics: Arc::new(Metrics::new().expect("metrics")),
         pod: ObjectRef {
             namespace: "np-demo".into(),
@@ -340,6 +343,7 @@ fn operations_md_has_every_field_and_every_reason() {
             }
         }
     }
+    assert!(has("sidewall.peerUnknown"));
     for told in [
         entry::Told::New,
         entry::Told::End,

@@ -4,47 +4,18 @@
 //! After that, what is known stays in force however long the source is away; its age is told.
 //! Changes that come close together are one compile; see [`sidewall_watch::pace::Pace`].
 
-use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::Duration;
-
-use sidewall::engine::Mode;
 use sidewall::policy::allow_list::ObjectRef;
 use sidewall::policy::cluster::{Change, Cluster};
 use sidewall::policy::compile::compile;
 use sidewall_watch::item::Item;
 use tokio::time::Instant;
 
+use super::Outlets;
 use super::kind::Kind;
 use super::mode::ModeChoice;
 use super::problem::{Cause, Problem, own_pod_missing};
 use super::reflector::{Event, Message};
-use super::status::SourceStatus;
 use crate::device::sys::give_back_memory;
-use crate::directory::Directory;
-use crate::metrics::Metrics;
-use crate::publish::Published;
-
-/// What the index needs of the rest of the sidecar.
-#[derive(Clone)]
-pub struct Outlets {
-    /// The pod to compile for.
-    pub pod: ObjectRef,
-    /// The pod's addresses as its interface has them.
-    pub addresses: Vec<IpAddr>,
-    /// Addresses of the node that the API does not know: the pod's default gateway.
-    pub gateways: Vec<IpAddr>,
-    /// The mode without annotations.
-    pub mode: Mode,
-    /// Where lists go.
-    pub published: Arc<Published>,
-    /// Where names go.
-    pub directory: Arc<Directory>,
-    /// Where times and restarts are counted.
-    pub metrics: Arc<Metrics>,
-    /// Where readiness is told.
-    pub status: Arc<SourceStatus>,
-}
 
 /// The index.
 pub(super) struct Index {
@@ -180,27 +151,10 @@ impl Index {
         outlets.status.set_synced();
         self.tell_problem();
         if let Some(indexed) = indexed {
-            self.tell_published(compiled + indexed, event_at);
+            outlets.tell_published(compiled + indexed, event_at);
         }
         if std::mem::take(&mut self.relisted) {
             give_back_memory();
-        }
-    }
-
-    /// Tells again, now and then, what has not healed.
-    pub(super) fn remind(&self) {
-        let status = &self.outlets.status;
-        let stale = status.stale();
-        if let Some(problem) = status.problem() {
-            let seconds = stale.as_secs();
-            if self.outlets.published.in_force().is_some() {
-                tracing::warn!(
-                    stale_seconds = seconds,
-                    "the last policies stay in force: {problem}"
-                );
-            } else {
-                tracing::warn!(stale_seconds = seconds, "the pod stays closed: {problem}");
-            }
         }
     }
 
@@ -258,7 +212,7 @@ impl Index {
         if self.told[kind.index()].take().is_some() {
             tracing::debug!(%kind, "in contact again");
         }
-        self.outlets.metrics.watch_current(kind);
+        self.outlets.metrics.watch_current(kind.plural());
         if self.current.iter().all(|current| *current)
             && let Some(away) = self.outlets.status.found()
         {
@@ -275,7 +229,7 @@ impl Index {
         self.current[kind.index()] = false;
         let text = problem.to_string();
         let news = self.told[kind.index()].as_ref() != Some(&text);
-        self.outlets.metrics.watch_lost(kind);
+        self.outlets.metrics.watch_lost(kind.plural());
         let first = self.outlets.status.lost();
         match problem.cause {
             // Part of every cluster's day, and healed by the list that follows.
@@ -306,44 +260,6 @@ impl Index {
             .status
             .set_problem(lost.next().cloned().or_else(missing));
     }
-
-    fn tell_published(&self, took: Duration, event_at: Option<Instant>) {
-        let metrics = &self.outlets.metrics;
-        metrics.compiled(took);
-        let after = event_at.map(|at| at.elapsed());
-        if let Some(after) = after {
-            metrics.enforced(after);
-        }
-        if let Some(now) = self.outlets.published.in_force() {
-            for invalid in now
-                .list
-                .ingress
-                .invalid
-                .iter()
-                .chain(&now.list.egress.invalid)
-            {
-                let ObjectRef { namespace, name } = &invalid.policy;
-                tracing::warn!(
-                    "NetworkPolicy {namespace}/{name} cannot be understood and isolates the pod: {}",
-                    invalid.problem
-                );
-            }
-            tracing::info!(
-                generation = now.generation,
-                mode = ?now.mode,
-                ingress_isolated_by = now.list.ingress.isolated_by.len(),
-                egress_isolated_by = now.list.egress.isolated_by.len(),
-                invalid = now.list.ingress.invalid.len() + now.list.egress.invalid.len(),
-                compile_ms = %milliseconds(took),
-                event_to_enforced_ms = after.map(milliseconds),
-                "policies are in force"
-            );
-        }
-    }
-}
-
-fn milliseconds(time: Duration) -> String {
-    format!("{:.1}", time.as_secs_f64() * 1000.0)
 }
 
 /// Remembers the annotation of the own pod and of its namespace; whether it is another one.

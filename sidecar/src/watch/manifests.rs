@@ -18,9 +18,9 @@ use sidewall::policy::cluster::objects::Object;
 use sidewall_watch::item::Item;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::REMIND;
-use super::index::{Index, Outlets};
+use super::index::Index;
 use super::slim::MODE_ANNOTATION;
+use super::{Outlets, REMIND};
 
 /// How often the directory is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -53,7 +53,7 @@ pub async fn manifests(directory: PathBuf, outlets: Outlets) {
                 }
                 seen = Some(now);
             }
-            _ = reminder.tick() => index.remind(),
+            _ = reminder.tick() => outlets.remind(),
         }
     }
 }

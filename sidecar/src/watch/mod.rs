@@ -16,10 +16,11 @@ pub mod status;
 
 mod index;
 mod manifests;
-mod mode;
+pub(crate) mod mode;
+mod outlets;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -36,9 +37,9 @@ use sidewall_watch::reflector::{self, Message, Patience};
 pub use sidewall_watch::{kind, problem, slim};
 
 use self::index::Index;
-pub use self::index::Outlets;
 use self::kind::Kind;
 pub use self::manifests::manifests;
+pub use self::outlets::Outlets;
 
 /// Objects in one page of a list. A page is parsed from one buffer: 100 pods of 10 KB are 1 MB for
 /// a moment, where client-go's 500 would be 5 MB in every pod of the cluster.
@@ -48,7 +49,10 @@ const PAGE: u32 = 100;
 const EVENTS: usize = 256;
 
 /// What has not healed is told again this often.
-const REMIND: Duration = Duration::from_secs(60);
+pub(crate) const REMIND: Duration = Duration::from_secs(60);
+
+/// What the metrics call the stream of the pod's own list, beside the kinds that are watched.
+pub(crate) const LISTS: &str = "allowlists";
 
 /// Watches an API server until it is dropped.
 pub async fn cluster(client: Client, outlets: Outlets) {
@@ -72,11 +76,12 @@ async fn run(client: Client, outlets: Outlets, patience: Patience, pace: Pace) {
     }
     // The channel closes when the last reflector ends.
     drop(source);
-    own(Index::new(outlets), incoming, pace).await;
+    own(outlets, incoming, pace).await;
 }
 
 /// Owns the index: gathers changes for a moment, then publishes.
-async fn own(mut index: Index, mut incoming: mpsc::Receiver<Message<Item>>, pace: Pace) {
+async fn own(outlets: Outlets, mut incoming: mpsc::Receiver<Message<Item>>, pace: Pace) {
+    let mut index = Index::new(outlets.clone());
     let mut reminder = interval(REMIND);
     loop {
         let due = index
@@ -93,7 +98,7 @@ async fn own(mut index: Index, mut incoming: mpsc::Receiver<Message<Item>>, pace
                 Some(message) => index.take(message),
                 None => return,
             },
-            _ = reminder.tick() => index.remind(),
+            _ = reminder.tick() => outlets.remind(),
         }
     }
 }

@@ -6,15 +6,15 @@ use super::slim::MODE_ANNOTATION;
 
 /// What the annotations and the flag say. One that cannot be read means enforce.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ModeChoice {
-    pub(super) pod: Option<String>,
-    pub(super) namespace: Option<String>,
-    pub(super) flag: Mode,
+pub(crate) struct ModeChoice {
+    pub(crate) pod: Option<String>,
+    pub(crate) namespace: Option<String>,
+    pub(crate) flag: Mode,
 }
 
 impl ModeChoice {
     /// The mode, and what is wrong with its annotation.
-    pub(super) fn mode(&self) -> (Mode, Option<String>) {
+    pub(crate) fn mode(&self) -> (Mode, Option<String>) {
         let (whose, word) = match (&self.pod, &self.namespace) {
             (Some(word), _) => ("pod", word),
             (None, Some(word)) => ("namespace", word),

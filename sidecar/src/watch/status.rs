@@ -14,6 +14,8 @@ struct Inner {
     synced: bool,
     problem: Option<String>,
     lost_since: Option<Instant>,
+    /// In force is a list from before the restart.
+    kept: bool,
 }
 
 impl SourceStatus {
@@ -37,16 +39,32 @@ impl SourceStatus {
             .map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    pub(super) fn set_synced(&self) {
+    /// Whether in force is what was kept from before the restart, because the source was not heard of
+    /// since.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.read().kept
+    }
+
+    /// In force is what was kept, this long ago.
+    pub(crate) fn kept(&self, ago: Duration) {
+        let now = Instant::now();
+        self.write(|inner| {
+            inner.kept = true;
+            inner.lost_since = Some(now.checked_sub(ago).unwrap_or(now));
+        });
+    }
+
+    pub(crate) fn set_synced(&self) {
         self.write(|inner| inner.synced = true);
     }
 
-    pub(super) fn set_problem(&self, problem: Option<String>) {
+    pub(crate) fn set_problem(&self, problem: Option<String>) {
         self.write(|inner| inner.problem = problem);
     }
 
     /// Contact is lost. Whether that is news.
-    pub(super) fn lost(&self) -> bool {
+    pub(crate) fn lost(&self) -> bool {
         self.write(|inner| {
             let news = inner.lost_since.is_none();
             inner.lost_since.get_or_insert_with(Instant::now);
@@ -55,8 +73,11 @@ impl SourceStatus {
     }
 
     /// Contact stands again. How long it had not, if it had not.
-    pub(super) fn found(&self) -> Option<Duration> {
-        self.write(|inner| inner.lost_since.take().map(|since| since.elapsed()))
+    pub(crate) fn found(&self) -> Option<Duration> {
+        self.write(|inner| {
+            inner.kept = false;
+            inner.lost_since.take().map(|since| since.elapsed())
+        })
     }
 
     fn read(&self) -> Inner {

@@ -7,14 +7,14 @@ use sidewall::engine::Mode;
 use sidewall::policy::allow_list::ObjectRef;
 use sidewall::policy::lookup::LookupOptions;
 
-use super::index::Outlets;
+use super::Outlets;
 use super::status::SourceStatus;
 use crate::directory::Directory;
 use crate::metrics::Metrics;
 use crate::publish::Published;
 
 /// Outlets of pod shop/db, which go nowhere but can be looked at.
-pub(super) fn outlets() -> Outlets {
+pub(crate) fn outlets() -> Outlets {
     let shared = crate::testing::shared();
     Outlets {
         pod: ObjectRef {

@@ -89,7 +89,16 @@ fn the_admin_port_is_the_sidecars() {
 
 #[test]
 fn every_flag_of_the_sidecar_is_an_option_or_set_by_the_injector_or_not_for_pods() {
-    let not_for_pods = ["SIDEWALL_INTERFACE", "SIDEWALL_MANIFESTS", "KUBECONFIG"];
+    let not_for_pods = [
+        "SIDEWALL_INTERFACE",
+        "SIDEWALL_MANIFESTS",
+        "KUBECONFIG",
+        // The volume that the list is kept in is one pod's anyway.
+        "POD_UID",
+        // Only where lists come ready-made.
+        "SIDEWALL_POLICY_SOURCE",
+        "SIDEWALL_CACHE_DIR",
+    ];
     let everything = KNOWN.iter().filter_map(|known| known.variable);
     let sidecar = Sidecar::new(&Settings::default(), &Options::default());
     let env = sidecar.container.get("env").unwrap().items();
