@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -22,18 +23,22 @@ pub const MOST_MEMBERS: usize = 256;
 
 /// Names a set by what defines it (a selector, a named port among peers, the Services of a
 /// namespace): equal definitions are one set for all lists. 24 hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 pub struct SetId(pub Arc<str>);
 
 /// Names a slice by its set and its content, so that equal names mean equal bytes:
 /// the [`SetId`], a dash, and 32 hexadecimal digits. A valid Kubernetes object name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 pub struct SliceName(pub Arc<str>);
 
 /// One pod's allow list: its own part, and the part that it shares with pods of equal labels.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PodList {
     /// The pod it is for.
@@ -54,7 +59,7 @@ pub struct PodList {
 }
 
 /// The words of the mode annotation, unread: the sidecar reads them, and says so if it cannot.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Modes {
     /// The pod's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,7 +71,7 @@ pub struct Modes {
 
 /// What pods of one namespace with equal labels and port names have in common: everything that
 /// policies say, with the members of sets left out.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SharedList {
     /// What holds for packets towards the pods. Sets are positions in `peer_sets`.
@@ -82,17 +87,17 @@ pub struct SharedList {
 }
 
 /// A peer set as a list refers to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum SetRef {
     /// Pods: their addresses stand in the slices of this set, all of them together.
     Slices(SetId),
     /// CIDR blocks, sorted, disjoint, exceptions taken out: they never change, so they are here.
-    Blocks(Vec<IpNet>),
+    Blocks(#[schemars(with = "Vec<String>")] Vec<IpNet>),
 }
 
 /// Some of a set's members, at most [`MOST_MEMBERS`]; never changed, only replaced by another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerSlice {
     /// Whose members.
@@ -103,7 +108,7 @@ pub struct PeerSlice {
 }
 
 /// What a slice holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Members {
     /// Pods, by namespace and name.
@@ -113,7 +118,7 @@ pub enum Members {
 }
 
 /// A pod in a set. Only `addresses` decide; the rest is for the log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerMember {
     /// Its namespace and name.
@@ -133,7 +138,7 @@ pub struct PeerMember {
 }
 
 /// A Service in a set, with what stands behind it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceMember {
     /// The Service.
@@ -144,14 +149,21 @@ pub struct ServiceMember {
 }
 
 /// The endpoints behind one port of a Service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PortEndpoints {
     /// The Service's port.
     #[serde(flatten)]
     pub port: ServicePort,
     /// The endpoints and their target ports.
+    #[schemars(schema_with = "pairs")]
     pub endpoints: Vec<(Endpoint, u16)>,
+}
+
+/// OpenAPI has no word for a list of pairs.
+fn pairs(_: &mut SchemaGenerator) -> Schema {
+    let items = json_schema!({"x-kubernetes-preserve-unknown-fields": true});
+    json_schema!({"type": "array", "items": {"type": "array", "items": items}})
 }
 
 impl Modes {

@@ -8,12 +8,15 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::net::{Direction, Protocol};
 
 /// A pod, a policy or a Service by name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub struct ObjectRef {
     /// Its namespace.
     pub namespace: String,
@@ -22,7 +25,9 @@ pub struct ObjectRef {
 }
 
 /// A rule of a policy: which policy, which direction, and its index in that list (from 0).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub struct RuleId {
     /// The policy that holds it.
     pub policy: ObjectRef,
@@ -53,7 +58,7 @@ pub struct AllowList {
 }
 
 /// One direction of an [`AllowList`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DirectionList {
     /// The policies that select the pod and name this direction; empty: not isolated, all allowed.
@@ -66,7 +71,7 @@ pub struct DirectionList {
 }
 
 /// A policy that cannot be understood.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InvalidPolicy {
     /// Which one.
     pub policy: ObjectRef,
@@ -75,7 +80,7 @@ pub struct InvalidPolicy {
 }
 
 /// One rule: a peer and a port must both match.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rule {
     /// Where it stands.
     pub id: RuleId,
@@ -86,7 +91,7 @@ pub struct Rule {
 }
 
 /// One entry of `from` or `to`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Peer {
     /// What the policy says.
     pub criterion: PeerCriterion,
@@ -95,7 +100,7 @@ pub struct Peer {
 }
 
 /// What a policy says of a peer, kept for explanations.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum PeerCriterion {
     /// Pods by selectors.
@@ -109,14 +114,16 @@ pub enum PeerCriterion {
     /// Addresses by CIDR.
     Block {
         /// The block.
+        #[schemars(with = "String")]
         cidr: IpNet,
         /// Blocks inside it that are not meant.
+        #[schemars(with = "Vec<String>")]
         except: Vec<IpNet>,
     },
 }
 
 /// Which namespaces a peer entry means.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum NamespaceCriterion {
     /// No `namespaceSelector`: the policy's own.
@@ -126,7 +133,7 @@ pub enum NamespaceCriterion {
 }
 
 /// A label selector: all must hold; without any, it selects everything.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Selector {
     /// Key has exactly this value.
@@ -138,7 +145,7 @@ pub struct Selector {
 }
 
 /// One entry of `matchExpressions`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Requirement {
     /// The label's key.
     pub key: String,
@@ -150,7 +157,7 @@ pub struct Requirement {
 }
 
 /// How a label is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Operator {
     /// The key is there and its value is among those given.
     In,
@@ -163,7 +170,7 @@ pub enum Operator {
 }
 
 /// One entry of `ports`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PortRule {
     /// TCP, UDP or SCTP.
     pub protocol: Protocol,
@@ -171,11 +178,13 @@ pub struct PortRule {
     pub port: PortCriterion,
 }
 
-/// What an entry of `ports` says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What an entry of `ports` says: the word `all`, a range, or a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum PortCriterion {
     /// Every port of the protocol.
+    // A word beside objects, for which structural schemas have no form.
+    #[schemars(skip)]
     All,
     /// A number, or `port` to `endPort`, both included.
     Range {
@@ -195,7 +204,7 @@ pub enum PortCriterion {
 }
 
 /// A named port as a number.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ResolvedPort {
     /// The number.
     pub port: u16,

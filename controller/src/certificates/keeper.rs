@@ -171,8 +171,9 @@ impl Keeper {
         if trusted.as_ref() == Some(bundle) {
             return Ok(());
         }
-        let patch = serde_json::json!({"spec": {"caBundle": bundle}});
-        api.patch(name, &PatchParams::default(), &Patch::Merge(patch))
+        let add = serde_json::json!([{"op": "add", "path": "/spec/caBundle", "value": bundle}]);
+        let patch = Patch::<()>::Json(serde_json::from_value(add)?);
+        api.patch(name, &PatchParams::default(), &patch)
             .await
             .with_context(|| format!("patching APIService {name}"))?;
         tracing::info!(service = name, "wrote the caBundle");

@@ -103,6 +103,33 @@ async fn the_first_round_fills_the_secret_and_every_webhook_trusts_it() {
 }
 
 #[tokio::test]
+async fn the_api_service_trusts_it_too_and_again_when_someone_reset_it() {
+    let path = "/apis/apiregistration.k8s.io/v1/apiservices/v1alpha1.lists";
+    let api = installed();
+    let service = json!({
+        "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+        "metadata": {"name": "v1alpha1.lists"},
+        "spec": {"groupPriorityMinimum": 1000, "versionPriority": 15},
+    });
+    let keeper = Keeper {
+        api_service: Some("v1alpha1.lists".to_owned()),
+        ..keeper(&api)
+    };
+    let missing = keeper.round(Duration::ZERO).await.unwrap_err();
+    assert!(
+        format!("{missing:#}").contains("APIService v1alpha1.lists"),
+        "{missing:#}"
+    );
+    for _ in 0..2 {
+        api.put(path, service.clone());
+        keeper.round(Duration::ZERO).await.unwrap();
+        let bundle = ByteString(kept(&api).unwrap().bundle().into_bytes());
+        assert_eq!(api.get(path).unwrap()["spec"]["caBundle"], json!(bundle));
+    }
+    assert_eq!(bundles(&api).len(), 2, "webhooks as before");
+}
+
+#[tokio::test]
 async fn a_bundle_that_someone_reset_is_written_again() {
     let api = installed();
     keeper(&api).round(Duration::ZERO).await.unwrap();

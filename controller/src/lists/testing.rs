@@ -150,10 +150,12 @@ impl Replica {
         request
             .extensions_mut()
             .insert(ConnectInfo(self.peer.clone()));
+        self.router().oneshot(request).await.unwrap()
+    }
+
+    /// Everything that is answered.
+    pub(crate) fn router(&self) -> axum::Router {
         router(Arc::clone(&self.api))
-            .oneshot(request)
-            .await
-            .unwrap()
     }
 
     /// The lines of a stream.
@@ -201,16 +203,42 @@ pub(crate) struct Lines {
 impl Lines {
     /// The next line; `None`: the stream has ended.
     pub(crate) async fn next(&mut self) -> Option<Value> {
+        Some(serde_json::from_str(&self.line().await?).unwrap())
+    }
+
+    /// The next line, as it was sent.
+    async fn line(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.rest.drain(..=end).collect();
-                return Some(serde_json::from_slice(&line).unwrap());
+                return Some(String::from_utf8(line).unwrap());
             }
             let patience = std::time::Duration::from_secs(60);
             let piece = tokio::time::timeout(patience, self.body.next());
             self.rest
                 .extend_from_slice(&piece.await.expect("in time")?.unwrap());
         }
+    }
+
+    /// The lines up to a bookmark, as they were sent.
+    pub(crate) async fn text_of_batch(&mut self) -> String {
+        let mut text = String::new();
+        while let Some(line) = self.line().await {
+            text.push_str(&line);
+            if line.contains("BOOKMARK") {
+                break;
+            }
+        }
+        text
+    }
+
+    /// All that comes, as it was sent.
+    pub(crate) async fn text(mut self) -> String {
+        let mut text = String::new();
+        while let Some(line) = self.line().await {
+            text.push_str(&line);
+        }
+        text
     }
 
     /// The next piece, whenever it comes.

@@ -1,7 +1,9 @@
 //! A replica as the API server meets it.
 
+mod page;
 mod people;
 mod stream;
+mod tls;
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;

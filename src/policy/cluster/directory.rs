@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::objects::{Node, Pod};
@@ -12,7 +13,9 @@ use crate::policy::allow_list::ObjectRef;
 use crate::policy::selector::Labels;
 
 /// What made a pod, as Hubble names it: a ReplicaSet stands for its Deployment.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub struct Workload {
     /// Its kind, such as `Deployment`.
     pub kind: String,

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::objects::{addresses, namespaced, protocol};
@@ -11,7 +12,7 @@ use crate::net::Protocol;
 use crate::policy::allow_list::ObjectRef;
 
 /// A Service that has addresses of its own. A headless one, and an ExternalName, is kept without.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Service {
     /// Its namespace and name.
@@ -31,7 +32,7 @@ pub struct Service {
 }
 
 /// A port of a Service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServicePort {
     /// Its name, empty if it has none: by it the endpoints' ports are found.
@@ -56,7 +57,7 @@ pub struct EndpointSlice {
 }
 
 /// An endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoint {
     /// Its address. A slice may list several, of which kube-proxy takes the first.

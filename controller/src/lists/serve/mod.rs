@@ -16,6 +16,7 @@ pub mod found;
 pub mod front_proxy;
 pub mod lines;
 pub mod object;
+pub mod openapi;
 pub mod peer;
 pub mod people;
 pub mod query;
@@ -74,6 +75,12 @@ pub fn router(api: Arc<Api>) -> Router {
             get(async |_: User| discovery::group()),
         )
         .route(&base, get(async |_: User| discovery::resources()))
+        .route("/openapi/v2", get(async |_: User| openapi::v2()))
+        .route("/openapi/v3", get(async |_: User| openapi::index()))
+        .route(
+            &format!("/openapi/v3{base}"),
+            get(async |_: User| openapi::v3()),
+        )
         .route(&format!("{base}/allowlists"), get(all_lists))
         .route(
             &format!("{base}/namespaces/{{namespace}}/allowlists"),
