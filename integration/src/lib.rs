@@ -10,6 +10,7 @@ pub mod container;
 pub mod e2e;
 pub mod helm;
 pub mod kubectl;
+pub mod scale;
 pub mod stats;
 pub mod tool;
 pub mod transfer;

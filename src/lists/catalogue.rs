@@ -18,6 +18,7 @@
 
 mod behind;
 mod classes;
+mod entries;
 mod index;
 mod news;
 mod peers;
@@ -31,7 +32,8 @@ use std::sync::{Arc, OnceLock};
 
 use foldhash::fast::RandomState;
 
-use self::index::{Index, PodEntry};
+use self::entries::PodEntry;
+use self::index::Index;
 use self::pending::Pending;
 use super::graves::Graves;
 use super::wire::{PeerSlice, PodList, SetId, SharedList, SliceName};

@@ -20,6 +20,7 @@ mod graves;
 pub mod held;
 pub mod kept;
 pub mod lines;
+mod member;
 pub mod say;
 pub mod stream;
 mod template;

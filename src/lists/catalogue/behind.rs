@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::index::{Index, ServiceEntry, Set, SetKey, SetMembers};
+use super::entries::{ServiceEntry, Set, SetKey, SetMembers};
+use super::index::Index;
 use crate::lists::definition::Definition;
-use crate::lists::trie::Place;
+use crate::lists::member::Place;
 use crate::policy::allow_list::ObjectRef;
 use crate::policy::cluster::Cluster;
 use crate::policy::cluster::services::EndpointSlice;

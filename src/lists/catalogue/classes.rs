@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Stored;
-use super::index::{ClassKey, Index, SetKey};
+use super::entries::{ClassKey, SetKey};
+use super::index::Index;
 use super::ports::FamilyKey;
 use crate::lists::definition::{Definition, Family};
 use crate::lists::template::{self, Keeper};

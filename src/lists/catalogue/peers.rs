@@ -8,9 +8,10 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use super::Revision;
-use super::index::{Class, ClassName, Index, Own, PodEntry, PodKey, SetKey};
+use super::entries::{Class, ClassName, Own, PodEntry, PodKey, SetKey};
+use super::index::Index;
 use crate::lists::definition::Definition;
-use crate::lists::trie::Place;
+use crate::lists::member::Place;
 use crate::lists::wire::PeerMember;
 use crate::policy::allow_list::{ObjectRef, Selector};
 use crate::policy::cluster::objects::Pod;

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use slab::Slab;
 
-use super::index::{ClassKey, Index, PodKey, SetKey};
+use super::entries::{ClassKey, PodKey, SetKey};
+use super::index::Index;
 use crate::lists::definition::{Among, Definition, Family};
 use crate::lists::wire::PeerMember;
 use crate::net::Protocol;
@@ -68,11 +69,8 @@ impl Index {
         self.ports.keys.insert(family.clone(), key);
         let name = (family.protocol, family.name.clone());
         self.ports.by_name.entry(name).or_default().insert(key);
-        let everyone = self.pod_keys.iter();
-        let everyone: Vec<(ObjectRef, PodKey)> =
-            everyone.map(|(id, &pod)| (id.clone(), pod)).collect();
-        for (id, pod) in everyone {
-            if let Some(object) = cluster.pod(&id) {
+        for id in self.possible(cluster, key) {
+            if let (Some(&pod), Some(object)) = (self.pod_keys.get(&id), cluster.pod(&id)) {
                 self.judge(cluster, key, pod, object);
             }
         }
@@ -149,6 +147,25 @@ impl Index {
         for (pod, addresses) in pods {
             self.show(set, pod, addresses);
         }
+    }
+
+    /// The pods among which all are that a family can hold: where only selectors say who is meant, those
+    /// at the addresses of the sets' members, and everyone otherwise.
+    fn possible(&self, cluster: &Cluster, family: FamilyKey) -> BTreeSet<ObjectRef> {
+        let Some(members) = self.ports.families.get(family) else {
+            return BTreeSet::new();
+        };
+        let peers = members.family.peers.as_deref();
+        let only_sets = |peers: &[Among]| peers.iter().all(|one| matches!(one, Among::Set(_)));
+        if !peers.is_some_and(only_sets) {
+            return self.pod_keys.keys().cloned().collect();
+        }
+        let sets = members.peers.iter().filter_map(|&set| self.sets.get(set));
+        let ids = sets.flat_map(|set| set.members.ids());
+        let pods = ids.filter_map(|id| cluster.pod(id));
+        let addresses = pods.flat_map(|pod| &pod.addresses);
+        let pods = addresses.flat_map(|&address| cluster.peers_at(address));
+        pods.map(|pod| pod.id.clone()).collect()
     }
 
     /// Whether a pod is in a family, with which number and addresses.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::index::{ClassKey, Own, PodEntry, PodKey};
+use super::entries::{ClassKey, Own, PodEntry, PodKey};
 use super::pending::Pending;
 use super::{Catalogue, ListChange, Published, Revision, Stored};
 use crate::lists::wire::{Modes, PodList};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 
-use super::index::{ClassKey, PodKey, SetKey};
+use super::entries::{ClassKey, PodKey, SetKey};
 use crate::policy::allow_list::{ObjectRef, Operator, Selector};
 use crate::policy::selector::Labels;
 
