@@ -32,7 +32,7 @@ use std::sync::{Arc, OnceLock};
 
 use foldhash::fast::RandomState;
 
-use self::entries::PodEntry;
+use self::entries::{PodEntry, Set};
 use self::index::Index;
 use self::pending::Pending;
 use super::graves::Graves;
@@ -239,9 +239,12 @@ impl Catalogue {
     }
 
     fn slices_in(&self, set: &SetId) -> Vec<&Arc<Stored>> {
-        let key = self.index.set_ids.get(set);
-        let set = key.and_then(|&key| self.index.sets.get(key));
+        let set = self.set(set);
         set.map(|set| set.members.slices()).unwrap_or_default()
+    }
+
+    fn set(&self, id: &SetId) -> Option<&Set> {
+        self.index.sets.get(*self.index.set_ids.get(id)?)
     }
 
     /// The Service that an endpoint slice belongs to.

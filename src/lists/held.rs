@@ -136,7 +136,36 @@ pub fn digest_of<'a>(
 ) -> String {
     let mut slices: Vec<&SliceName> = slices.collect();
     slices.sort_unstable();
-    digest(&(list, slices))
+    let of_sets = slices.chunk_by(|one, other| one.set() == other.set());
+    let of_sets = of_sets.filter_map(|names| Some((names.first()?.set(), digest(&names))));
+    let of_sets: Vec<(&str, String)> = of_sets.collect();
+    let of_sets: Vec<(&str, &str)> = of_sets
+        .iter()
+        .map(|(set, of)| (*set, of.as_str()))
+        .collect();
+    let shared = list.map(|list| digest(&*list.shared));
+    digest_of_digests(list, shared.as_deref(), &of_sets)
+}
+
+/// [`digest_of`] for a sender to many, who keeps the digest of what they share: of the shared list, and
+/// of the sorted names of each set's slices. The sets in order, without those that have none.
+pub(crate) fn digest_of_digests(
+    list: Option<&PodList>,
+    shared: Option<&str>,
+    of_sets: &[(&str, &str)],
+) -> String {
+    let own = list.map(|list| {
+        let PodList {
+            pod,
+            addresses,
+            node_addresses,
+            node,
+            modes,
+            shared: _,
+        } = list;
+        (pod, addresses, node_addresses, node, modes)
+    });
+    digest(&(own, shared, of_sets))
 }
 
 /// The sets of an assembled list: sets with equal members are one, as in a compiled list.

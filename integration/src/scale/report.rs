@@ -81,6 +81,10 @@ pub fn table(machine: &Machine, outcomes: &[Outcome]) -> String {
     row("receivers compared with a fresh compile, equal", &|one| {
         thousands(one.agreed)
     });
+    text.push_str(
+        "\n![What a change costs the controller, by the number of pods](img/scale-cost.svg)\n",
+    );
+    text.push_str("\n![What is sent, by the number of pods](img/scale-bytes.svg)\n");
     text
 }
 

@@ -9,7 +9,7 @@ use super::index::Index;
 use super::ports::FamilyKey;
 use crate::lists::definition::{Definition, Family};
 use crate::lists::template::{self, Keeper};
-use crate::lists::wire::SetId;
+use crate::lists::wire::{SetId, digest};
 use crate::policy::allow_list::Selector;
 use crate::policy::cluster::Cluster;
 use crate::policy::compile::Subject;
@@ -60,6 +60,7 @@ impl Index {
             if let Some(class) = self.classes.get_mut(key)
                 && class.shared.as_deref() != Some(&shared)
             {
+                class.digest = digest(&shared).into();
                 class.shared = Some(Arc::new(shared));
                 changed.push(key);
             }

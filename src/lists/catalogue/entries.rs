@@ -59,6 +59,8 @@ pub(super) struct PodEntry {
     pub(super) own: Own,
     /// The part that it shares, as published; `None`: not yet.
     pub(super) shared: Option<Arc<SharedList>>,
+    /// That part's digest.
+    pub(super) digest: Arc<str>,
     /// Since when its list is this one.
     pub(super) since: Revision,
     /// Since when the shared part is.
@@ -91,6 +93,8 @@ pub(super) struct Class {
     pub(super) name: Arc<ClassName>,
     pub(super) pods: BTreeSet<PodKey>,
     pub(super) shared: Option<Arc<SharedList>>,
+    /// The list's digest.
+    pub(super) digest: Arc<str>,
     /// The sets that it names.
     pub(super) sets: BTreeSet<SetKey>,
     /// The port names among peers that it depends on.
@@ -103,6 +107,8 @@ pub(super) struct Set {
     pub(super) id: SetId,
     pub(super) definition: Definition,
     pub(super) members: SetMembers,
+    /// The digest of its slices' sorted names; `None`: it has none.
+    pub(super) names: Option<String>,
     /// The classes that name it.
     pub(super) users: BTreeSet<ClassKey>,
 }

@@ -59,6 +59,7 @@ impl Index {
             id: id.clone(),
             definition: definition.clone(),
             members,
+            names: None,
             users: BTreeSet::new(),
         });
         self.set_keys.insert(definition.clone(), key);

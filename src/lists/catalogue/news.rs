@@ -1,10 +1,10 @@
 //! What a receiver lacks that was up to date a while ago.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Catalogue, News, Revision};
-use crate::lists::held::digest_of;
+use crate::lists::held::digest_of_digests;
 use crate::lists::wire::SetId;
 use crate::policy::allow_list::ObjectRef;
 
@@ -28,7 +28,7 @@ impl Catalogue {
         let entry = self.entry(pod);
         let Some((entry, list)) = entry.and_then(|entry| Some((entry, entry.list()?))) else {
             news.gone = !start && self.graves.pod(pod, since);
-            news.digest = digest_of(None, std::iter::empty());
+            news.digest = digest_of_digests(None, None, &[]);
             return Some(news);
         };
         // The sets of which the receiver has all slices that were there at `since`.
@@ -40,11 +40,13 @@ impl Catalogue {
             let old = old.into_iter();
             Some(old.flat_map(|(list, _)| list.sets()).collect())
         };
-        let mut names = Vec::new();
+        let mut of_sets: BTreeMap<&str, &str> = BTreeMap::new();
         for set in list.shared.sets() {
             let held = held.as_ref().is_none_or(|held| held.contains(set));
+            if let Some(names) = self.set(set).and_then(|set| set.names.as_deref()) {
+                of_sets.insert(&set.0, names);
+            }
             for slice in self.slices_in(set) {
-                names.push(&slice.name);
                 if slice.revision > since || !held {
                     news.added.push(Arc::clone(slice));
                 }
@@ -57,7 +59,8 @@ impl Catalogue {
         }
         news.removed.sort_unstable();
         news.removed.dedup();
-        news.digest = digest_of(Some(&list), names.into_iter());
+        let of_sets: Vec<(&str, &str)> = of_sets.into_iter().collect();
+        news.digest = digest_of_digests(Some(&list), Some(&entry.digest), &of_sets);
         news.list = (entry.since > since).then_some(list);
         Some(news)
     }

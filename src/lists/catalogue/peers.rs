@@ -123,6 +123,7 @@ impl Index {
             sets: HashSet::default(),
             own: Own::default(),
             shared: None,
+            digest: "".into(),
             since: Revision::default(),
             joined: Revision::default(),
             before: None,
@@ -200,6 +201,7 @@ impl Index {
                 name: Arc::clone(&name),
                 pods: Default::default(),
                 shared: None,
+                digest: "".into(),
                 sets: Default::default(),
                 families: Default::default(),
             });

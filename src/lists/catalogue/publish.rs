@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::entries::{ClassKey, Own, PodEntry, PodKey};
 use super::pending::Pending;
 use super::{Catalogue, ListChange, Published, Revision, Stored};
-use crate::lists::wire::{Modes, PodList};
+use crate::lists::wire::{Modes, PodList, digest};
 use crate::policy::allow_list::ObjectRef;
 use crate::policy::cluster::objects::Pod;
 use crate::policy::cluster::services::EndpointSlice;
@@ -185,6 +185,9 @@ impl Catalogue {
             if flushed.added.is_empty() && flushed.removed.is_empty() {
                 continue;
             }
+            let mut names: Vec<_> = set.members.slices().iter().map(|one| &one.name).collect();
+            names.sort_unstable();
+            set.names = (!names.is_empty()).then(|| digest(&names));
             published.added.extend(flushed.added);
             published.removed.extend(flushed.removed);
             let classes = set
@@ -210,6 +213,7 @@ impl Catalogue {
         let own = Own::of(pod, modes);
         let same_own = entry.own == own;
         entry.own = own;
+        entry.digest = Arc::clone(&class.digest);
         let old = entry.shared.replace(Arc::clone(&shared));
         let change = match old {
             None => {
