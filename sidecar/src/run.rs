@@ -13,6 +13,7 @@ use sidewall::policy::lookup::{LookupOptions, ServiceMixed};
 use sidewall_sidecar::admin::{self, Admin};
 use sidewall_sidecar::config::{self, Config, FlowLogFormat, Source};
 use sidewall_sidecar::datapath::{self, Handle, OpenConfig, Opened};
+use sidewall_sidecar::device::{give_back_free_memory, give_back_program};
 use sidewall_sidecar::directory::Directory;
 use sidewall_sidecar::flowlog::{self, Format};
 use sidewall_sidecar::lists;
@@ -33,6 +34,9 @@ use tokio_util::sync::CancellationToken;
 /// The rest of the log is written within this time; a reader that has gone away must not keep the
 /// process from ending before the kubelet's patience does (30 s by default).
 const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// Between two looks whether the start is over, and after it.
+const REST: Duration = Duration::from_secs(2);
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -228,6 +232,7 @@ async fn control(
         tasks.spawn(admin::serve(listener, Arc::clone(&parts.admin)));
     }
     tasks.spawn(upkeep(Arc::clone(&parts.outlets.metrics)));
+    tokio::spawn(rest(Arc::clone(&parts.outlets.published)));
 
     let ended = tokio::select! {
         _ = terminate.recv() => Ok("SIGTERM"),
@@ -334,6 +339,17 @@ async fn upkeep(metrics: Arc<Metrics>) -> anyhow::Result<()> {
         tick.tick().await;
         metrics.upkeep();
     }
+}
+
+/// Once, when all policies are known and what came with them is over: gives back what only the start
+/// needed.
+async fn rest(published: Arc<Published>) {
+    while published.in_force().is_none() {
+        tokio::time::sleep(REST).await;
+    }
+    tokio::time::sleep(REST).await;
+    give_back_free_memory();
+    give_back_program();
 }
 
 /// Packets go on until the last moment, so that the end of the log could be read; then the devices

@@ -13,6 +13,8 @@ pub mod vnet;
 use std::future::Future;
 use std::io;
 
+pub use self::sys::{give_back_free_memory, give_back_program};
+
 /// Longest frame a queue hands out: a segmented packet of 65 535 bytes (the length field of IPv4;
 /// TUN devices do not get IPv6 jumbograms, as `gso_max_size` stays at 65 536) and its header.
 pub const FRAME_MAX: usize = vnet::HEADER_LEN + 65_535;

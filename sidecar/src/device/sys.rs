@@ -31,16 +31,20 @@ nix::ioctl_write_int!(tun_set_offload, b'T', 208);
 /// The largest page of Linux's architectures: a multiple of every other.
 const PAGE: usize = 64 * 1024;
 
-/// Gives back what reading the cluster took. Of memory that was freed, glibc keeps what lies between
-/// allocations that live on, and a list of pods leaves several times as much of that as of pods; other
-/// allocators give back by themselves. Of the program's own file most is code that only the start
-/// needs: arguments, TLS, programs and lists are read once.
-pub(crate) fn give_back_memory() {
+/// Gives memory that was freed back to the kernel. glibc keeps what lies between allocations that
+/// live on, and a list of pods leaves several times as much of that as of pods. Other allocators
+/// give back by themselves.
+pub fn give_back_free_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim takes a number, locks each arena itself, and touches free chunks only.
     unsafe {
         libc::malloc_trim(0);
     }
+}
+
+/// Unmaps the pages of the program's own file; those that are used again come back from the page
+/// cache. Most are code that only the start needs: arguments, TLS, eBPF, lists are read once.
+pub fn give_back_program() {
     // SAFETY: the callback has the type that is asked for, and the pointer is for it alone.
     unsafe {
         libc::dl_iterate_phdr(Some(give_back_pages), std::ptr::null_mut());

@@ -6,7 +6,7 @@
 //! Hubble's exports can read ours. Our own `why` and `sidewall` stand beside `flow`, never inside:
 //! Hubble's reader drops fields that it does not know after one warning
 //! (`hubble/cmd/observe/io_reader_observer.go`), and `jq .flow` is Hubble's flow and nothing else.
-//! That reader takes lines of up to 64 KB (`bufio.MaxScanTokenSize`); see [`WHY_MOST`].
+//! That reader takes lines of up to 64 KB (`bufio.MaxScanTokenSize`); see [`LINE_MOST`].
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -20,9 +20,12 @@ use super::entry::{Entry, Party, Told, Who};
 /// Rules that `why` spells out; the rest is a number. `sidewall why` shows more.
 const WHY_RULES: usize = 4;
 
-/// Longest `why`, in bytes of JSON; of a longer one only its sentence is written. With it a line
-/// stays well below the 64 KB that Hubble's reader takes.
-const WHY_MOST: usize = 32 * 1024;
+/// Longest line with all of its `why`, in bytes; of a longer one only the sentence is written. Well
+/// below the 64 KB that Hubble's reader takes.
+const LINE_MOST: usize = 48 * 1024;
+
+/// Longest such sentence, in characters.
+const SENTENCE_MOST: usize = 4096;
 
 /// Cilium's reserved identities (`pkg/identity/numericidentity.go`): the node, and the outside.
 const IDENTITY_HOST: u32 = 1;
@@ -32,24 +35,46 @@ const IDENTITY_WORLD: u32 = 2;
 const MESSAGE_TRACE: i32 = 4;
 const MESSAGE_POLICY_VERDICT: i32 = 5;
 
-/// One line, without its end.
-pub(super) fn line(entry: &Entry, node: &str) -> String {
+#[derive(Serialize)]
+struct Line<'a> {
+    flow: Flow<'a>,
+    node_name: &'a str,
+    sidewall: Value,
+    time: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<Value>,
+}
+
+/// One line, without its end. Takes the entry's explanation.
+pub(super) fn line(entry: &mut Entry, node: &str) -> String {
     let time = time(entry.time);
-    let mut line = json!({
-        "flow": Flow::new(entry, node, &time),
-        "node_name": node,
-        "time": time,
-        "sidewall": sidewall(entry),
-    });
-    if let Some(why) = &entry.why {
-        line["why"] = self::why(why);
+    let why = entry.why.take().map(why);
+    let mut line = Line {
+        flow: Flow::new(entry, node, &time),
+        node_name: node,
+        sidewall: sidewall(entry),
+        time: &time,
+        why,
+    };
+    let text = spelled(&line);
+    if text.len() <= LINE_MOST {
+        return text;
     }
-    line.to_string()
+    if let Some(why) = &mut line.why {
+        let sentence = why["summary"].as_str().unwrap_or_default();
+        let sentence: String = sentence.chars().take(SENTENCE_MOST).collect();
+        *why = json!({"summary": sentence});
+    }
+    spelled(&line)
+}
+
+/// Strings, numbers and lists of them always have a spelling.
+fn spelled(line: &Line<'_>) -> String {
+    serde_json::to_string(line).unwrap_or_default()
 }
 
 /// The explanation without what `flow` says already, and with the nearest rules only.
-fn why(explanation: &Explanation) -> Value {
-    let mut brief = explanation.clone();
+fn why(mut brief: Explanation) -> Value {
     // The nearest miss is the answer to most questions: it comes first.
     if let Some(nearest) = brief.nearest.filter(|nearest| *nearest < brief.rules.len()) {
         let rule = brief.rules.remove(nearest);
@@ -65,11 +90,7 @@ fn why(explanation: &Explanation) -> Value {
             fields.remove(said);
         }
     }
-    if why.to_string().len() <= WHY_MOST {
-        why
-    } else {
-        json!({"summary": brief.summary.chars().take(WHY_MOST / 8).collect::<String>()})
-    }
+    why
 }
 
 /// The line that tells of lines which were not written: Hubble's `LostEvent`.

@@ -285,11 +285,11 @@ impl FlowLog {
         list: Option<Arc<AllowList>>,
     ) {
         let time = self.time(now);
-        let entry = self.names().entry(record, explained, repeats, time, list);
+        let mut entry = self.names().entry(record, explained, repeats, time, list);
         match &self.format {
             Format::Json => {
                 let node = self.node(record.key.pod);
-                self.text.push_str(&hubble::line(&entry, &node));
+                self.text.push_str(&hubble::line(&mut entry, &node));
             }
             Format::Human { zone, colour } => {
                 self.text.push_str(&human::line(&entry, zone, *colour));

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::cache::{self, Current};
 use super::problem::End;
 use super::{Patience, request};
-use crate::device::sys::give_back_memory;
+use crate::device::sys::give_back_free_memory;
 use crate::watch::mode::ModeChoice;
 use crate::watch::problem::own_pod_missing;
 use crate::watch::{LISTS, Outlets};
@@ -154,7 +154,7 @@ impl Follower {
                 patience_ends = Instant::now() + self.patience.bookmark;
                 self.complete(&news);
                 if first && news.changed {
-                    give_back_memory();
+                    give_back_free_memory();
                 }
             }
             if let Err(end) = read {

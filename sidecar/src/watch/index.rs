@@ -15,7 +15,7 @@ use super::kind::Kind;
 use super::mode::ModeChoice;
 use super::problem::{Cause, Problem, own_pod_missing};
 use super::reflector::{Event, Message};
-use crate::device::sys::give_back_memory;
+use crate::device::sys::give_back_free_memory;
 
 /// The index.
 pub(super) struct Index {
@@ -154,7 +154,7 @@ impl Index {
             outlets.tell_published(compiled + indexed, event_at);
         }
         if std::mem::take(&mut self.relisted) {
-            give_back_memory();
+            give_back_free_memory();
         }
     }
 
