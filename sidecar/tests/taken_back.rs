@@ -270,11 +270,9 @@ fn each_kind_of_steering_follows_the_other_with_no_moment_open() {
     ] {
         let carry = Carry::up_to(64);
         let guard = world.guard_by(steering, carry, OnBlock::Drop).unwrap();
-        std::thread::sleep(Duration::from_millis(50));
-        assert!(
-            guard.packets(Egress, Verdict::Block(Reason::NotReady)) > 0,
-            "{steering} judges"
-        );
+        eventually(&format!("{steering} judges"), || {
+            guard.packets(Egress, Verdict::Block(Reason::NotReady)) > 0
+        });
         guard.die();
     }
     stop.store(true, Ordering::Relaxed);

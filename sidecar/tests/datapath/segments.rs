@@ -10,7 +10,7 @@ use sidewall::net::Direction::{Egress, Ingress};
 use sidewall::verdict::{Because, Verdict};
 
 use super::common;
-use super::common::pod::{FAR, FRIEND, POD, World, listen, open, policy, reach, udp};
+use super::common::pod::{FAR, FRIEND, POD, World, listen, open, policy, reach, steering, udp};
 
 #[test]
 fn large_transfers_go_in_large_segments_and_arrive_as_they_were() {
@@ -18,7 +18,8 @@ fn large_transfers_go_in_large_segments_and_arrive_as_they_were() {
         return;
     }
     let world = World::new();
-    let guard = world.guarded(open());
+    let guard = world.guard_without_offload(steering()).unwrap();
+    world.publish(&guard, open());
     for family in 0..2 {
         let (listener, address) = listen(&world.pod, POD[family]);
         let theirs = reach(&world.node, FRIEND[family], address);
