@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::CommandFactory as _;
 use sidewall_controller::config::Args;
-use sidewall_controller::inject::options::KNOWN;
+use sidewall_controller::inject::options::{Accepts, KNOWN};
 use sidewall_controller::inject::settings::Settings;
 
 fn repository() -> PathBuf {
@@ -28,7 +28,12 @@ fn words(text: &str, begins: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_metric_that_is_asked_for_is_written() {
-    let sources = read("sidecar/src/metrics.rs") + &read("controller/src/metrics.rs");
+    let sources = [
+        "sidecar/src/metrics.rs",
+        "controller/src/metrics.rs",
+        "controller/src/lists/metrics.rs",
+    ];
+    let sources = sources.map(read).concat();
     let written = words(&sources, "sidewall_");
     for file in ["alerts.yaml", "dashboards/sidewall.json"] {
         let asked = words(&read(&format!("helm/sidewall/{file}")), "sidewall_");
@@ -66,8 +71,16 @@ fn the_schema_knows_the_options_that_the_injector_knows() {
         .keys()
         .map(String::as_str)
         .collect();
-    let known: BTreeSet<&str> = KNOWN.iter().map(|known| known.name).collect();
+    let mut known: BTreeSet<&str> = KNOWN.iter().map(|known| known.name).collect();
+    // One value of the chart for both, the controller and the sidecars.
+    assert!(known.remove("policy-source"));
     assert_eq!(in_schema, known);
+    let source = KNOWN.iter().find(|known| known.name == "policy-source");
+    let Some(Accepts::Words(words)) = source.map(|known| &known.accepts) else {
+        panic!("policy-source takes no words");
+    };
+    let words = serde_json::json!(words);
+    assert_eq!(schema["properties"]["policySource"]["enum"], words);
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub mod apiserver;
 pub mod bench;
 pub mod cluster;
 pub mod container;
+pub mod crowd;
 pub mod e2e;
 pub mod helm;
 pub mod kubectl;

@@ -67,6 +67,7 @@ pub struct Builder {
     pub(crate) sidecar_env: Vec<(OsString, OsString)>,
     pub(crate) api: Api,
     pub(crate) own_accounts: bool,
+    pub(crate) allow_lists: bool,
     pub(crate) forwarding: Forwarding,
     pub(crate) mtu: u32,
     pub(crate) start_timeout: Duration,
@@ -83,6 +84,7 @@ impl Default for Builder {
             sidecar_env: Vec::new(),
             api: Api::default(),
             own_accounts: false,
+            allow_lists: false,
             forwarding: Forwarding::default(),
             // What Ethernet carries; Flannel's VXLAN takes 50 of it, host-gw none.
             mtu: 1500,
@@ -167,6 +169,14 @@ impl Builder {
     pub const fn own_accounts(mut self) -> Self {
         self.own_accounts = true;
         self
+    }
+
+    /// Every sidecar takes a ready-made allow list, as its pod's own service account. The API server is
+    /// one that serves them: a real one, with the controller behind it.
+    #[must_use]
+    pub const fn allow_lists(mut self) -> Self {
+        self.allow_lists = true;
+        self.own_accounts()
     }
 
     /// How packets travel between pods.

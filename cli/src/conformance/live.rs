@@ -5,13 +5,13 @@
 //! pods, nodes' own traffic, policies that the API server refuses) is skipped and counted.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
 use sidewall::net::Protocol;
 use sidewall_lab::{Api, Forwarding, Lab, Pod, Sidecars};
 
+use super::Args;
 use super::case::{Case, Endpoint, Probe};
 use super::evaluate::{Disagreement, Outcome};
 use crate::expect::Expect;
@@ -19,11 +19,7 @@ use crate::packets::{AT_ONCE, Attempt, DROP, SETTLE, attempt, logged};
 use crate::ui;
 
 /// Runs the cases of one file.
-pub(super) async fn run(
-    cases: &[Case],
-    kubeconfig: Option<&Path>,
-    outcome: &mut Outcome,
-) -> anyhow::Result<()> {
+pub(super) async fn run(cases: &[Case], args: &Args, outcome: &mut Outcome) -> anyhow::Result<()> {
     let mut groups: Vec<Vec<&Case>> = Vec::new();
     for case in cases {
         match groups
@@ -37,7 +33,7 @@ pub(super) async fn run(
     let progress = ui::progress(cases.len(), &outcome.file);
     for group in groups {
         let Some(first) = group.first() else { continue };
-        let lab = build(first, kubeconfig)
+        let lab = build(first, args)
             .await
             .with_context(|| format!("a lab for {}", first.name))?;
         for case in group {
@@ -56,7 +52,7 @@ pub(super) async fn run(
     Ok(())
 }
 
-async fn build(case: &Case, kubeconfig: Option<&Path>) -> anyhow::Result<Lab> {
+async fn build(case: &Case, args: &Args) -> anyhow::Result<Lab> {
     let mut objects = Vec::new();
     for namespace in case.namespace_objects() {
         objects.push(serde_json::to_value(namespace)?);
@@ -82,9 +78,14 @@ async fn build(case: &Case, kubeconfig: Option<&Path>) -> anyhow::Result<Lab> {
         .sidecars(Sidecars::All)
         .sidecar_args(DROP)
         .forwarding(Forwarding::Routed);
-    let builder = match kubeconfig {
-        Some(path) => builder.api(Api::Kubeconfig(path.to_owned())),
+    let builder = match &args.kubeconfig {
+        Some(path) => builder.api(Api::Kubeconfig(path.clone())),
         None => builder,
+    };
+    let builder = if args.allow_lists {
+        builder.allow_lists()
+    } else {
+        builder
     };
     builder.start().await
 }

@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// pods of the cases are made there and removed again.
     #[arg(long, requires = "lab", value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
+    /// The sidecars take ready-made allow lists, from a controller that serves them in that API server.
+    #[arg(long, requires = "kubeconfig")]
+    pub(crate) allow_lists: bool,
     /// Only every N-th case of a file.
     #[arg(long, default_value = "1", value_name = "N")]
     pub(crate) every: NonZeroUsize,
@@ -60,7 +63,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let cases: Vec<case::Case> = cases.into_iter().step_by(args.every.get()).collect();
         let mut outcome = Outcome::new(file.display().to_string());
         if args.lab {
-            live::run(&cases, args.kubeconfig.as_deref(), &mut outcome).await?;
+            live::run(&cases, args, &mut outcome).await?;
         } else {
             for case in &cases {
                 evaluate::case(case, &mut outcome);

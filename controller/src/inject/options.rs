@@ -47,7 +47,7 @@ pub enum Accepts {
 }
 
 /// Every option, in the order of the container's environment.
-pub const KNOWN: [Known; 17] = [
+pub const KNOWN: [Known; 18] = [
     known(
         "mode",
         Accepts::Words(&["enforce", "audit"]),
@@ -99,6 +99,11 @@ pub const KNOWN: [Known; 17] = [
         Some("SIDEWALL_FLOW_TABLE_SIZE"),
     ),
     known("log-level", Accepts::LogFilter, Some("SIDEWALL_LOG_LEVEL")),
+    known(
+        "policy-source",
+        Accepts::Words(&["allowlists", "api"]),
+        Some("SIDEWALL_POLICY_SOURCE"),
+    ),
     known("admin-port", Accepts::Number(1, 65_535), None),
     known("cpu-request", Accepts::Quantity, None),
     known("cpu-limit", Accepts::Quantity, None),
@@ -172,6 +177,13 @@ impl Options {
     #[must_use]
     pub fn drop_net_raw(&self) -> bool {
         self.get("drop-net-raw") == Some("true")
+    }
+
+    /// Whether the sidecar keeps the list that it was given for its next start: one that reads the API
+    /// itself starts from what the API says.
+    #[must_use]
+    pub fn keeps_its_list(&self) -> bool {
+        self.get("policy-source") == Some("allowlists")
     }
 
     fn changed_by<'a>(

@@ -114,7 +114,11 @@ pub fn take_out(pod: &mut Node) -> bool {
     true
 }
 
-const VOLUMES: [&str; 2] = [super::sidecar::TUN_VOLUME, super::sidecar::TOKEN_VOLUME];
+const VOLUMES: [&str; 3] = [
+    super::sidecar::TUN_VOLUME,
+    super::sidecar::TOKEN_VOLUME,
+    super::sidecar::CACHE_VOLUME,
+];
 
 /// Names that are ours but were given by someone else. Our own are known by the status.
 fn in_the_way(pod: &Node) -> Vec<String> {

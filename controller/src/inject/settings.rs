@@ -117,6 +117,7 @@ impl Settings {
 /// CPU limit: a throttled firewall is a throttled pod.
 fn default_options() -> Options {
     Options::read([
+        ("policy-source", "allowlists"),
         ("mode", "enforce"),
         ("flow-log", "json"),
         ("log-level", "info"),

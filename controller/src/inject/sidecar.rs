@@ -14,11 +14,21 @@ pub const TUN_VOLUME: &str = "sidewall-tun";
 /// The volume of the sidecar's own token.
 pub const TOKEN_VOLUME: &str = "sidewall-token";
 
+/// The volume in which the last list survives a restart of the container.
+pub const CACHE_VOLUME: &str = "sidewall-cache";
+
 /// The name of the admin port, at most 15 characters (RFC 6335, section 5.1).
 pub const PORT_NAME: &str = "sidewall-admin";
 
 /// Where a process in a pod looks for its token.
 const TOKEN_DIRECTORY: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// Where the sidecar keeps its last list.
+const CACHE_DIRECTORY: &str = "/var/cache/sidewall";
+
+/// A pod that exceeds it is evicted, so it is twice what the sidecar ever writes: 64 MiB, and the same
+/// again while the next one is written beside it.
+const CACHE_SIZE: &str = "256Mi";
 
 /// Lifetime of the token: kubelet's own choice for the token of every pod (an hour, and the 7
 /// seconds by which such tokens are told apart from others; admission/serviceaccount).
@@ -39,9 +49,13 @@ impl Sidecar {
     /// The sidecar as settings and options want it.
     #[must_use]
     pub fn new(settings: &Settings, options: &Options) -> Self {
+        let mut volumes = vec![tun_volume(), token_volume()];
+        if options.keeps_its_list() {
+            volumes.push(cache_volume());
+        }
         Self {
             container: container(settings, options),
-            volumes: vec![tun_volume(), token_volume()],
+            volumes,
             drop_net_raw: options.drop_net_raw(),
         }
     }
@@ -80,7 +94,7 @@ fn container(settings: &Settings, options: &Options) -> Node {
         container.set("resources", resources);
     }
     container.set("securityContext", security_context(settings));
-    container.set("volumeMounts", mounts().into());
+    container.set("volumeMounts", mounts(options).into());
     // The last lines of a sidecar that could not start stand in `kubectl describe pod`.
     container.set("terminationMessagePolicy", "FallbackToLogsOnError".into());
     Node::Map(container)
@@ -99,6 +113,8 @@ fn environment(settings: &Settings, options: &Options) -> Vec<Node> {
     let downward = [
         ("POD_NAME", "metadata.name"),
         ("POD_NAMESPACE", "metadata.namespace"),
+        // By which the list that was kept is known to be this pod's, and not another's of the name.
+        ("POD_UID", "metadata.uid"),
         ("NODE_NAME", "spec.nodeName"),
     ];
     let downward = downward.into_iter().map(|(name, field)| {
@@ -106,12 +122,15 @@ fn environment(settings: &Settings, options: &Options) -> Vec<Node> {
         Node::from([("name", name.into()), ("valueFrom", source)])
     });
     let listens = format!("{}:{}", settings.admin_host, admin_port_number(options));
+    let kept = options.keeps_its_list();
     let options = KNOWN.iter().filter_map(|known| {
         let value = options.get(known.name)?;
         Some((known.variable?, value.to_owned()))
     });
+    let cache = kept.then(|| ("SIDEWALL_CACHE_DIR", CACHE_DIRECTORY.to_owned()));
     let plain = options
         .chain([("SIDEWALL_ADMIN_ADDR", listens)])
+        .chain(cache)
         .map(|(name, value)| Node::from([("name", name.into()), ("value", value.into())]));
     downward.chain(plain).collect()
 }
@@ -185,7 +204,7 @@ fn security_context(settings: &Settings) -> Node {
     ])
 }
 
-fn mounts() -> Vec<Node> {
+fn mounts(options: &Options) -> Vec<Node> {
     let tun = [
         ("name", TUN_VOLUME.into()),
         ("mountPath", "/dev/net/tun".into()),
@@ -195,7 +214,23 @@ fn mounts() -> Vec<Node> {
         ("mountPath", TOKEN_DIRECTORY.into()),
         ("readOnly", true.into()),
     ];
-    vec![tun.into(), token.into()]
+    let cache = [
+        ("name", Node::from(CACHE_VOLUME)),
+        ("mountPath", CACHE_DIRECTORY.into()),
+    ];
+    let cache = options.keeps_its_list().then(|| cache.into());
+    [tun.into(), token.into()]
+        .into_iter()
+        .chain(cache)
+        .collect()
+}
+
+/// Lives as long as the pod, and so through restarts of the container. On the node's disk: in memory
+/// it would count towards the container's limit, and it is read once, at a start. Nothing in it is
+/// secret: addresses, names and labels.
+fn cache_volume() -> Node {
+    let empty = [("sizeLimit", CACHE_SIZE.into())];
+    Node::from([("name", CACHE_VOLUME.into()), ("emptyDir", empty.into())])
 }
 
 fn tun_volume() -> Node {

@@ -237,7 +237,7 @@ fn another_configuration_replaces_the_sidecar_and_so_does_a_tampered_one() {
     assert_eq!(again.change, Change::Replaced);
     assert_eq!(init_names(&again.pod), ["sidewall", "migrate"]);
     let volumes = again.pod.at(&["spec", "volumes"]).unwrap().items();
-    assert_eq!(volumes.len(), 2);
+    assert_eq!(volumes.len(), 3);
 }
 
 #[test]
@@ -250,6 +250,7 @@ fn names_that_are_ours_but_not_by_us_refuse() {
             "init container",
         ),
         (["spec", "volumes"], "[{name: sidewall-tun}]", "volume"),
+        (["spec", "volumes"], "[{name: sidewall-cache}]", "volume"),
     ] {
         let message = refused(&pod_with(&path, list));
         assert!(
@@ -291,6 +292,35 @@ fn options_reach_the_container() {
     ] {
         assert!(sidecar.covers(&node(part)), "{part}");
     }
+}
+
+#[test]
+fn a_sidecar_that_reads_the_api_itself_keeps_no_list() {
+    let kept = "{env: [{name: SIDEWALL_POLICY_SOURCE, value: allowlists}, \
+         {name: SIDEWALL_CACHE_DIR, value: /var/cache/sidewall}], \
+         volumeMounts: [{name: sidewall-cache, mountPath: /var/cache/sidewall}]}";
+    let sidecar = |pod: &Node| pod.at(&["spec", "initContainers"]).unwrap().items()[0].clone();
+    let volume = |pod: &Node| {
+        let volumes = pod.at(&["spec", "volumes"]).unwrap().items().iter();
+        let mut named = volumes.filter(|v| v.get("name") == Some(&"sidewall-cache".into()));
+        named.next().cloned()
+    };
+    let usual = injected(&node(POD)).pod;
+    assert!(sidecar(&usual).covers(&node(kept)), "{usual:?}");
+    let empty = node("{name: sidewall-cache, emptyDir: {sizeLimit: 256Mi}}");
+    assert_eq!(volume(&usual), Some(empty));
+
+    let path = [
+        "metadata",
+        "annotations",
+        "config.sidewall.dev/policy-source",
+    ];
+    let itself = injected(&pod_with(&path, "api")).pod;
+    let text = serde_saphyr::to_string(&itself).unwrap();
+    assert!(!text.contains("cache") && !text.contains("CACHE"), "{text}");
+    assert_eq!(volume(&itself), None);
+    let env = node("{env: [{name: SIDEWALL_POLICY_SOURCE, value: api}]}");
+    assert!(sidecar(&itself).covers(&env), "{text}");
 }
 
 #[test]

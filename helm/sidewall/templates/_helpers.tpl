@@ -57,9 +57,20 @@ adminHost: {{ .Values.sidecar.adminHost | quote }}
 capabilities: {{ toJson .Values.sidecar.capabilities }}
 startupSeconds: {{ .Values.sidecar.startupSeconds }}
 options:
+  policy-source: {{ .Values.policySource | quote }}
 {{- range $name, $value := .Values.sidecar.options }}
   {{ $name }}: {{ $value | toString | quote }}
 {{- end }}
+{{- end }}
+
+{{/* Not empty when the controller serves allow lists. */}}
+{{- define "sidewall.servesLists" -}}
+{{- if eq .Values.policySource "allowlists" }}yes{{ end -}}
+{{- end }}
+
+{{/* Named by Kubernetes: version, then group. */}}
+{{- define "sidewall.apiService" -}}
+v1alpha1.allowlists.sidewall.dev
 {{- end }}
 
 {{/* Namespaces that are never injected. */}}

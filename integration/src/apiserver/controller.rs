@@ -34,6 +34,10 @@ const LISTS: Port = ("lists", 9444, "SIDEWALL_LISTS_ADDR");
 type Port = (&'static str, u16, &'static str);
 /// A first certificate takes a second or two; on a busy machine more.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The chart's terminationGracePeriodSeconds.
+const GRACE: Duration = Duration::from_secs(30);
+/// A readiness probe every two seconds, and then the Service's endpoints.
+const NOTICED: Duration = Duration::from_secs(1);
 /// Metrics are some kilobytes.
 const LONGEST: usize = 1 << 20;
 
@@ -96,6 +100,41 @@ impl Controller {
         }
         slice(&client, &service, pod, &ports(container)).await?;
         Ok(controller)
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        Some(self.process.pid())
+    }
+
+    /// Asks it to end (SIGTERM), as a kubelet does, and waits until it has. It stays an endpoint for a
+    /// moment more, as in a cluster.
+    ///
+    /// # Errors
+    /// When it does not end within 30 seconds.
+    pub async fn terminate(mut self) -> Result<()> {
+        let pid = i32::try_from(self.process.pid())?;
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(pid),
+            nix::sys::signal::Signal::SIGTERM,
+        )?;
+        let deadline = Instant::now() + GRACE;
+        let noticed = Instant::now() + NOTICED;
+        while self.process.ended().is_none() {
+            if Instant::now() > noticed {
+                for (service, address) in self.served.drain(..) {
+                    self.endpoints.remove(&service, address);
+                }
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "still there {GRACE:?} after SIGTERM: {}",
+                self.process.tail()
+            );
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
     }
 
     /// What it wrote: a JSON object a line.

@@ -129,12 +129,23 @@ impl ApiServer {
     /// # Errors
     /// When there is no such token.
     pub fn client_of(&self, token: &str) -> Result<Client> {
+        Ok(Client::try_from(self.config_of(token))?)
+    }
+
+    /// How whoever has this token reaches the server.
+    #[must_use]
+    pub fn config_of(&self, token: &str) -> kube::Config {
         let mut config = self.config.clone();
         config.auth_info = AuthInfo {
             token: Some(token.to_owned().into()),
             ..AuthInfo::default()
         };
-        Ok(Client::try_from(config)?)
+        config
+    }
+
+    /// The process id of kube-apiserver, while it runs.
+    pub async fn pid(&self) -> Option<u32> {
+        self.process.lock().await.as_ref().map(Process::pid)
     }
 
     /// A kubeconfig of a service account, with a token that lasts an hour.

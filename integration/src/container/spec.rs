@@ -51,7 +51,7 @@ pub struct Node<'a> {
     pub netns: &'a Path,
     /// The cgroup, from the root of each hierarchy.
     pub cgroup: &'a str,
-    /// Where each projected volume was written.
+    /// Where each projected volume was written, and each emptyDir made.
     pub volumes: &'a [(&'a str, PathBuf)],
     /// The API server, as the Service `kubernetes` has it.
     pub api_server: SocketAddr,
@@ -172,6 +172,7 @@ fn value(pod: &Pod, variable: &EnvVar) -> anyhow::Result<String> {
     match field {
         Some("metadata.name") => pod.metadata.name.clone(),
         Some("metadata.namespace") => pod.metadata.namespace.clone(),
+        Some("metadata.uid") => pod.metadata.uid.clone(),
         Some("spec.nodeName") => spec.and_then(|spec| spec.node_name.clone()),
         _ => bail!("env {}: valueFrom {field:?}", variable.name),
     }
@@ -215,8 +216,8 @@ fn source(volume: &Volume, node: &Node<'_>) -> anyhow::Result<PathBuf> {
         return Ok(path);
     }
     ensure!(
-        volume.projected.is_some(),
-        "volume {}: neither hostPath nor projected",
+        volume.projected.is_some() || volume.empty_dir.is_some(),
+        "volume {}: neither hostPath nor projected nor emptyDir",
         volume.name
     );
     let written = node.volumes.iter().find(|(name, _)| *name == volume.name);

@@ -16,16 +16,7 @@ use crate::helm::Helm;
 pub(super) async fn install(helm: &Helm, image: &str) -> Result<()> {
     let (repository, tag) = image.rsplit_once(':').context("an image without a tag")?;
     let image = format!("image.repository={repository},image.tag={tag},image.pullPolicy=Never");
-    let namespaces = format!("sidecarRbac.namespaces={{{}}}", NAMESPACES.join(","));
-    let arguments = [
-        "--set",
-        &image,
-        "--set",
-        &namespaces,
-        "--wait",
-        "--timeout",
-        "3m",
-    ];
+    let arguments = ["--set", &image, "--wait", "--timeout", "3m"];
     helm.install(&arguments).await.map(drop)
 }
 

@@ -83,9 +83,9 @@ async fn the_install_page_can_be_typed_as_it_stands() -> Result<()> {
     let made = cluster.kubectl.run(&create, &pod.to_string()).await?;
     let made: Value = serde_json::from_str(&made)?;
     assert_eq!(first_init(&made), "sidewall", "{made}");
-    let binding = "sidewall-sidewall-sidecar-policies";
-    let granted = cluster.get(&["rolebinding", binding, "-n", "shop"]).await;
-    granted.context("the sidecars of shop may read")?;
+    let binding = "sidewall-sidewall-own-list";
+    let granted = cluster.get(&["clusterrolebinding", binding]).await;
+    granted.context("sidecars may fetch their lists")?;
 
     let steps = blocks("Uninstall");
     let uninstall = steps.first().context("no commands to uninstall")?;

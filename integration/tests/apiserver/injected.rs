@@ -8,7 +8,9 @@ use sidewall_integration::can_run_lab;
 use sidewall_lab::{Outcome, Target};
 
 use super::webhook::installed;
-use super::{Cluster, PATIENCE, QUICK, eventually};
+use super::{Cluster, PATIENCE, QUICK, Source, eventually, of_each_source};
+
+of_each_source!(a_pod_that_came_back_injected_enforces_from_its_own_spec);
 
 /// One is guarded by its namespace's wish, one watches only, one opted out.
 const PODS: &str = r#"
@@ -35,17 +37,19 @@ metadata: {name: deny, namespace: shop}
 spec: {podSelector: {matchLabels: {app: server}}, policyTypes: [Ingress]}
 "#;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_pod_that_came_back_injected_enforces_from_its_own_spec() -> Result<()> {
+async fn a_pod_that_came_back_injected_enforces_from_its_own_spec(source: Source) -> Result<()> {
     if !can_run_lab("injected pods") {
         return Ok(());
     }
     let Some(cluster) = Cluster::start().await? else {
         return Ok(());
     };
-    let grant = ["--set", "sidecarRbac.namespaces={shop}"];
-    let _controller = installed(&cluster, &grant).await?;
-    let lab = cluster.lab().start().await?;
+    let values = match source {
+        Source::Api => "policySource=api,sidecarRbac.namespaces={shop}",
+        Source::Lists => "policySource=allowlists",
+    };
+    let _controller = installed(&cluster, &["--set", values]).await?;
+    let lab = cluster.lab(Source::Api).start().await?;
     cluster.kubectl.apply(PODS).await?;
     let guarded = lab.wait_for_pod("shop/guarded", PATIENCE).await?;
     let audited = lab.wait_for_pod("shop/audited", PATIENCE).await?;
@@ -69,7 +73,12 @@ async fn a_pod_that_came_back_injected_enforces_from_its_own_spec() -> Result<()
         let environment = std::fs::read(format!("/proc/{pid}/environ"))?;
         let environment = String::from_utf8_lossy(&environment).into_owned();
         let given: Vec<&str> = environment.split('\0').collect();
-        for name in ["SIDEWALL_MODE", "SIDEWALL_FLOW_LOG", "SIDEWALL_ADMIN_ADDR"] {
+        for name in [
+            "SIDEWALL_POLICY_SOURCE",
+            "SIDEWALL_MODE",
+            "SIDEWALL_FLOW_LOG",
+            "SIDEWALL_ADMIN_ADDR",
+        ] {
             let value = wants(name).context(name)?;
             let value = format!("{name}={}", value.as_str().unwrap_or_default());
             assert!(given.contains(&value.as_str()), "{value} in {given:?}");

@@ -3,10 +3,12 @@
 //! the lab.
 
 mod chart;
+mod churn;
 mod conformance;
 mod connectivity;
 mod guide;
 mod injected;
+mod lists;
 mod outages;
 mod rights;
 mod rotation;
@@ -17,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
-use sidewall_integration::apiserver::ApiServer;
+use sidewall_integration::apiserver::{ApiServer, Controller};
 use sidewall_integration::helm::Helm;
 use sidewall_integration::kubectl::Kubectl;
 use sidewall_lab::{Api, Builder, Lab};
@@ -57,6 +59,34 @@ spec:
   ingress: [{from: [{podSelector: {matchLabels: {tier: gold}}}], ports: [{port: 8080}]}]
 "#;
 
+/// Where sidecars have their policies from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// They read policies, pods and namespaces themselves.
+    Api,
+    /// The controller compiles their lists.
+    Lists,
+}
+
+/// Makes a test of each function, for each source.
+macro_rules! of_each_source {
+    ($($name:ident),+ $(,)?) => {
+        mod from_the_api {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() -> anyhow::Result<()> {
+                super::$name(crate::Source::Api).await
+            })+
+        }
+        mod from_lists {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() -> anyhow::Result<()> {
+                super::$name(crate::Source::Lists).await
+            })+
+        }
+    };
+}
+pub(crate) use of_each_source;
+
 /// A real API server, and the real tools that talk to it.
 struct Cluster {
     server: ApiServer,
@@ -82,9 +112,40 @@ impl Cluster {
     }
 
     /// A lab whose objects live here, and whose sidecars ask as their pods' own service accounts.
-    fn lab(&self) -> Builder {
+    fn lab(&self, source: Source) -> Builder {
         let api = Api::Kubeconfig(self.server.kubeconfig().to_owned());
-        Lab::builder().api(api).own_accounts()
+        let lab = Lab::builder().api(api);
+        match source {
+            Source::Api => lab.own_accounts(),
+            Source::Lists => lab.allow_lists(),
+        }
+    }
+
+    /// What sidecars of a namespace need, as the chart gives it, and nothing that the other source needs.
+    async fn provide(&self, source: Source, namespace: &str) -> Result<Vec<Controller>> {
+        match source {
+            Source::Api => {
+                self.grant(namespace).await?;
+                Ok(Vec::new())
+            }
+            Source::Lists => self.serve(&[], 1).await,
+        }
+    }
+
+    /// The chart with as many replicas of the controller, once the API server has lists from them.
+    async fn serve(&self, args: &[&str], replicas: usize) -> Result<Vec<Controller>> {
+        self.helm.install(args).await?;
+        let mut all = Vec::new();
+        for number in 0..replicas {
+            let pod = format!("sidewall-{number}");
+            all.push(Controller::start(&self.server, &pod).await?);
+        }
+        let args = ["get", "allowlists", "-A"];
+        eventually("lists are served", async || {
+            self.kubectl.run(&args, "").await
+        })
+        .await?;
+        Ok(all)
     }
 
     /// Makes a namespace, opted in or not.
@@ -101,7 +162,14 @@ impl Cluster {
     async fn grant(&self, namespaces: &str) -> Result<String> {
         let set = format!("sidecarRbac.namespaces={{{namespaces}}}");
         let only = "templates/rbac-sidecars.yaml";
-        let args = ["--set", &set, "--show-only", only];
+        let args = [
+            "--set",
+            "policySource=api",
+            "--set",
+            &set,
+            "--show-only",
+            only,
+        ];
         let yaml = self.helm.template(&args).await?;
         self.kubectl.apply(&yaml).await?;
         Ok(yaml)
@@ -125,7 +193,7 @@ impl Cluster {
                 "mutatingwebhookconfigurations,validatingadmissionpolicies,\
                  validatingadmissionpolicybindings,clusterroles,clusterrolebindings,roles,\
                  rolebindings,secrets,leases,configmaps,serviceaccounts,services,deployments,\
-                 poddisruptionbudgets,networkpolicies",
+                 poddisruptionbudgets,networkpolicies,apiservices",
             ),
             ("owner=helm", "secrets"),
         ] {

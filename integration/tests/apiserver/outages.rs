@@ -7,7 +7,13 @@ use sidewall::net::Protocol;
 use sidewall_integration::can_run_lab;
 use sidewall_lab::{Api, Outcome, Sidecar, Target};
 
-use super::{ALLOW_GOLD, Cluster, DENY, PATIENCE, QUICK, SHOP, eventually};
+use super::{ALLOW_GOLD, Cluster, DENY, PATIENCE, QUICK, SHOP, Source, eventually, of_each_source};
+
+of_each_source!(
+    while_the_server_is_dead_the_last_list_holds_and_after_its_return_new_policies_do,
+    what_happened_before_a_compaction_is_found_by_a_new_list,
+    behind_a_slow_server_the_pod_stays_closed_until_the_list_is_complete,
+);
 
 /// The names of the policies that isolate the pod for ingress, as its sidecar enforces them.
 async fn isolated_by(sidecar: &Sidecar) -> Result<Vec<String>> {
@@ -27,9 +33,9 @@ async fn metric(sidecar: &Sidecar, name: &str) -> Result<f64> {
     Ok(values.sum())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn while_the_server_is_dead_the_last_list_holds_and_after_its_return_new_policies_do()
--> Result<()> {
+async fn while_the_server_is_dead_the_last_list_holds_and_after_its_return_new_policies_do(
+    source: Source,
+) -> Result<()> {
     if !can_run_lab("dead API server") {
         return Ok(());
     }
@@ -37,8 +43,8 @@ async fn while_the_server_is_dead_the_last_list_holds_and_after_its_return_new_p
         return Ok(());
     };
     cluster.namespace("shop", None).await?;
-    cluster.grant("shop").await?;
-    let lab = cluster.lab().yaml(SHOP).start().await?;
+    let _controllers = cluster.provide(source, "shop").await?;
+    let lab = cluster.lab(source).yaml(SHOP).start().await?;
     let (client, server) = (lab.pod("shop/client")?, lab.pod("shop/server")?);
     let to = Target::from((server.ipv4().expect("IPv4"), 8080));
     let sidecar = server.sidecar().expect("a sidecar");
@@ -78,8 +84,7 @@ async fn while_the_server_is_dead_the_last_list_holds_and_after_its_return_new_p
     lab.stop().await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_happened_before_a_compaction_is_found_by_a_new_list() -> Result<()> {
+async fn what_happened_before_a_compaction_is_found_by_a_new_list(source: Source) -> Result<()> {
     if !can_run_lab("compaction") {
         return Ok(());
     }
@@ -87,9 +92,12 @@ async fn what_happened_before_a_compaction_is_found_by_a_new_list() -> Result<()
         return Ok(());
     };
     cluster.namespace("shop", None).await?;
-    cluster.grant("shop").await?;
+    let _controllers = cluster.provide(source, "shop").await?;
     let (relay, kubeconfig) = cluster.server.relay().await?;
-    let lab = cluster.lab().api(Api::Kubeconfig(kubeconfig)).yaml(SHOP);
+    let lab = cluster
+        .lab(source)
+        .api(Api::Kubeconfig(kubeconfig))
+        .yaml(SHOP);
     // A new list is part of a cluster's day, and told only to those who ask.
     let talkative = "info,sidewall_sidecar::watch=debug";
     let lab = lab.sidecar_env("SIDEWALL_LOG_LEVEL", talkative);
@@ -132,8 +140,9 @@ async fn what_happened_before_a_compaction_is_found_by_a_new_list() -> Result<()
     lab.stop().await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn behind_a_slow_server_the_pod_stays_closed_until_the_list_is_complete() -> Result<()> {
+async fn behind_a_slow_server_the_pod_stays_closed_until_the_list_is_complete(
+    source: Source,
+) -> Result<()> {
     if !can_run_lab("slow API server") {
         return Ok(());
     }
@@ -141,9 +150,12 @@ async fn behind_a_slow_server_the_pod_stays_closed_until_the_list_is_complete() 
         return Ok(());
     };
     cluster.namespace("shop", None).await?;
-    cluster.grant("shop").await?;
+    let _controllers = cluster.provide(source, "shop").await?;
     let (relay, kubeconfig) = cluster.server.relay().await?;
-    let lab = cluster.lab().api(Api::Kubeconfig(kubeconfig)).yaml(SHOP);
+    let lab = cluster
+        .lab(source)
+        .api(Api::Kubeconfig(kubeconfig))
+        .yaml(SHOP);
     let lab = lab.start().await?;
     lab.settled(PATIENCE).await?;
     let (client, server) = (lab.pod("shop/client")?, lab.pod("shop/server")?);

@@ -6,10 +6,18 @@ use sidewall_integration::can_run_lab;
 use sidewall_integration::kubectl::Kubectl;
 use sidewall_lab::{Outcome, Target};
 
-use super::{ALLOW_GOLD, Cluster, DENY, PATIENCE, QUICK, SHOP, eventually, refused};
+use super::{
+    ALLOW_GOLD, Cluster, DENY, PATIENCE, QUICK, SHOP, Source, eventually, of_each_source, refused,
+};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn sidecars_with_the_charts_rights_alone_enforce_what_kubectl_applies() -> Result<()> {
+of_each_source!(
+    sidecars_with_the_charts_rights_alone_enforce_what_kubectl_applies,
+    the_charts_rights_are_what_the_security_page_says_and_no_more,
+);
+
+async fn sidecars_with_the_charts_rights_alone_enforce_what_kubectl_applies(
+    source: Source,
+) -> Result<()> {
     if !can_run_lab("real API server") {
         return Ok(());
     }
@@ -18,8 +26,8 @@ async fn sidecars_with_the_charts_rights_alone_enforce_what_kubectl_applies() ->
     };
     let kubectl = &cluster.kubectl;
     cluster.namespace("shop", None).await?;
-    cluster.grant("shop").await?;
-    let lab = cluster.lab().yaml(SHOP).start().await?;
+    let _controllers = cluster.provide(source, "shop").await?;
+    let lab = cluster.lab(source).yaml(SHOP).start().await?;
     lab.settled(PATIENCE).await?;
     let (client, server) = (lab.pod("shop/client")?, lab.pod("shop/server")?);
     for address in server.addresses().to_vec() {
@@ -51,14 +59,15 @@ async fn sidecars_with_the_charts_rights_alone_enforce_what_kubectl_applies() ->
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_charts_rights_are_what_the_security_page_says_and_no_more() -> Result<()> {
+async fn the_charts_rights_are_what_the_security_page_says_and_no_more(
+    source: Source,
+) -> Result<()> {
     let Some(cluster) = Cluster::start().await? else {
         return Ok(());
     };
     cluster.namespace("shop", None).await?;
     cluster.namespace("other", None).await?;
-    cluster.grant("shop").await?;
+    let _controllers = cluster.provide(source, "shop").await?;
     let may = async |account: &str| -> Result<String> {
         let (namespace, name) = account.split_once('/').unwrap_or_default();
         let kubeconfig = eventually("the account", async || {
@@ -79,6 +88,10 @@ async fn the_charts_rights_are_what_the_security_page_says_and_no_more() -> Resu
             ("list", "secrets", "shop"),
             ("list", "configmaps", "shop"),
             ("list", "nodes", ""),
+            ("watch", "allowlists.allowlists.sidewall.dev", "shop"),
+            ("list", "allowlists.allowlists.sidewall.dev", "shop"),
+            ("get", "allowlists.allowlists.sidewall.dev", "shop"),
+            ("list", "peerslices.allowlists.sidewall.dev", ""),
         ] {
             let mut args = vec!["auth", "can-i", verb, resource, "-n", namespace];
             if namespace.is_empty() {
@@ -91,6 +104,14 @@ async fn the_charts_rights_are_what_the_security_page_says_and_no_more() -> Resu
         }
         Ok(allowed)
     };
+    if source == Source::Lists {
+        // Which lists these are is the controller's to say: the own pod's only.
+        for account in ["shop/default", "other/default"] {
+            let one = "watch allowlists.allowlists.sidewall.dev shop\n";
+            assert_eq!(may(account).await?, one, "{account}");
+        }
+        return Ok(());
+    }
     assert_eq!(
         may("shop/default").await?,
         "list networkpolicies.networking.k8s.io shop\n\
@@ -115,7 +136,7 @@ async fn a_sidecar_without_the_rights_stays_closed_and_names_the_missing_one() -
     let kubectl = &cluster.kubectl;
     cluster.namespace("shop", None).await?;
     let granted = cluster.grant("shop").await?;
-    let lab = cluster.lab().yaml(SHOP).start().await?;
+    let lab = cluster.lab(Source::Api).yaml(SHOP).start().await?;
     lab.settled(PATIENCE).await?;
     let (client, server) = (lab.pod("shop/client")?, lab.pod("shop/server")?);
     let to = Target::from((server.ipv4().expect("IPv4"), 8080));

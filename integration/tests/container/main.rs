@@ -4,7 +4,7 @@
 mod node;
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use serde_json::{Value, json};
@@ -47,9 +47,14 @@ const NET_ADMIN: u64 = 1 << 12;
 const BPF: u64 = 1 << 39;
 
 async fn works(capabilities: Vec<Capability>, steering: &str, bounding: u64) -> anyhow::Result<()> {
+    // The lab's own API server has no ready-made lists.
+    let settings = Settings::default();
+    let options = settings.options.changed([("policy-source", "api")]);
+    let options = options.map_err(|mistakes| anyhow::anyhow!("{mistakes:?}"))?;
     let node = Node::new(Settings {
         capabilities,
-        ..Settings::default()
+        options,
+        ..settings
     })
     .await?;
     let mut sidecar = node.run_sidecar()?;
@@ -153,6 +158,34 @@ async fn with_net_admin_alone_it_enforces_and_keeps_no_capability() -> anyhow::R
         return Ok(());
     }
     works(vec![Capability::NetAdmin], "tc", NET_ADMIN).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_ready_made_lists_it_has_files_to_keep_them_and_is_closed_without_any()
+-> anyhow::Result<()> {
+    if !can_run("a container with a cache") {
+        return Ok(());
+    }
+    let node = Node::new(Settings::default()).await?;
+    let sidecar = node.run_sidecar()?;
+    // It asks for its list, as somebody who has none, only after its files are open.
+    let deadline = Instant::now() + PATIENCE;
+    while !sidecar.stderr().contains("allowlists") {
+        if Instant::now() > deadline {
+            bail!("it asked for no list: {}", sidecar.stderr());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let said = sidecar.stderr();
+    assert!(!said.contains("can be kept"), "{said}");
+    for name in ["list.0", "list.1"] {
+        let kept = node.cache().join(name);
+        assert!(kept.is_file(), "{}: {said}", kept.display());
+    }
+    let closed = node.connect("shop/client", 8080).await?;
+    assert_eq!(closed, Outcome::TimedOut, "{said}");
+    drop(sidecar);
+    node.stop().await
 }
 
 /// What is missing, what makes it so in the configuration of a container with this id, and what the

@@ -1,9 +1,10 @@
 //! A lab, and in it the pod `shop/web` as a node would have to start it: injected, its volumes written,
 //! its containers ready to be run.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -79,6 +80,9 @@ impl Node {
             folder,
         };
         node.write_token()?;
+        // As the kubelet makes an emptyDir (pkg/volume/emptydir).
+        std::fs::create_dir(node.cache())?;
+        std::fs::set_permissions(node.cache(), Permissions::from_mode(0o777))?;
         Ok(node)
     }
 
@@ -100,6 +104,11 @@ impl Node {
 
     fn token(&self) -> PathBuf {
         self.folder.path().join("token")
+    }
+
+    /// Where the emptyDir lies.
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.folder.path().join("cache")
     }
 
     fn api_server(&self) -> anyhow::Result<SocketAddr> {
@@ -140,7 +149,11 @@ impl Node {
         let root = bundle.join("rootfs");
         std::fs::create_dir_all(&root)?;
         rootfs::fill(&root, &[program])?;
-        let (netns, volumes) = (self.netns(WEB)?, [("sidewall-token", self.token())]);
+        let netns = self.netns(WEB)?;
+        let volumes = [
+            ("sidewall-token", self.token()),
+            ("sidewall-cache", self.cache()),
+        ];
         let node = spec::Node {
             rootfs: &root,
             netns: &netns,

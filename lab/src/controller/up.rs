@@ -31,6 +31,9 @@ const DNS: &str = "lab.sidewall.dev/dns";
 const ADDRESSES: &str = "lab.sidewall.dev/ips";
 /// More arguments for this pod's sidecar, behind those of the whole lab.
 const SIDECAR_ARGS: &str = "lab.sidewall.dev/sidecar-args";
+/// Where a sidecar has its policies from, and where it keeps its last list (sidecar/src/config).
+const SOURCE: &str = "SIDEWALL_POLICY_SOURCE";
+const CACHE: &str = "SIDEWALL_CACHE_DIR";
 
 /// Brings a pod up; `None` for one that has ended, as its manifest says.
 pub(super) async fn bring_up(shared: &Arc<Shared>, object: &PodObject) -> Result<Option<Pod>> {
@@ -232,6 +235,20 @@ async fn environment(
         shared.pod_kubeconfig.clone()
     };
     all.push(("KUBECONFIG".into(), kubeconfig.into()));
+    if shared.options.allow_lists {
+        all.push((SOURCE.into(), "allowlists".into()));
+    }
+    // Stands for the emptyDir, which is the pod's own and stays as long as the pod.
+    if all
+        .iter()
+        .any(|(name, value)| name == SOURCE && value == "allowlists")
+    {
+        let folder = format!("cache-of-{}", object.uid().unwrap_or_default());
+        let folder = shared.claim.folder().join(folder);
+        std::fs::create_dir_all(&folder)?;
+        all.retain(|(name, _)| name != CACHE);
+        all.push((CACHE.into(), folder.into()));
+    }
     let passed = ["PATH", "RUST_BACKTRACE", "RUST_LOG", "LLVM_PROFILE_FILE"];
     let passed = passed
         .iter()

@@ -2,7 +2,7 @@
 
 use clap::Parser as _;
 use sidewall_sidecar::config::{Args, Config, FlowLogFormat, Mode, OnBlock};
-use sidewall_sidecar::config::{Offload, ServiceMixed, Steering};
+use sidewall_sidecar::config::{Offload, PolicySource, ServiceMixed, Source, Steering};
 
 use super::*;
 use crate::inject::options::{Accepts, Options};
@@ -42,6 +42,15 @@ fn every_word_is_one_of_the_sidecars_and_the_other_way_round() {
         };
         assert_eq!(ours, words, "{name}");
     }
+    let known = KNOWN.iter().find(|known| known.name == "policy-source");
+    let Some(Accepts::Words(ours)) = known.map(|known| &known.accepts) else {
+        panic!("policy-source takes no words");
+    };
+    // Files are not for pods.
+    let theirs = PolicySource::WORDS
+        .iter()
+        .filter(|word| **word != "manifests");
+    assert!(ours.iter().eq(theirs));
 }
 
 #[test]
@@ -60,6 +69,7 @@ fn the_edges_of_every_number_are_taken_by_the_sidecar() {
 #[test]
 fn options_mean_in_the_sidecar_what_they_say() {
     let options = [
+        ("policy-source", "allowlists"),
         ("mode", "audit"),
         ("on-block", "drop"),
         ("flow-log", "none"),
@@ -71,6 +81,12 @@ fn options_mean_in_the_sidecar_what_they_say() {
         ("skip-outbound-ports", "53/UDP"),
     ];
     let config = configuration(&Options::read(options).unwrap());
+    let kept = Source::Lists {
+        kubeconfig: None,
+        cache: Some("/var/cache/sidewall".into()),
+    };
+    assert_eq!(config.source, kept);
+    assert_eq!(config.pod_uid.as_deref(), Some("x"));
     assert_eq!(config.mode, Mode::Audit);
     assert_eq!(config.on_block, OnBlock::Drop);
     assert_eq!(config.flow_log, FlowLogFormat::None);
@@ -100,7 +116,8 @@ fn every_flag_of_the_sidecar_is_an_option_or_set_by_the_injector_or_not_for_pods
         "SIDEWALL_CACHE_DIR",
     ];
     let everything = KNOWN.iter().filter_map(|known| known.variable);
-    let sidecar = Sidecar::new(&Settings::default(), &Options::default());
+    let settings = Settings::default();
+    let sidecar = Sidecar::new(&settings, &settings.options);
     let env = sidecar.container.get("env").unwrap().items();
     let set = env
         .iter()

@@ -43,12 +43,10 @@ proptest! {
 }
 
 fn sidecar(drop_net_raw: bool) -> Sidecar {
-    let options = if drop_net_raw {
-        Options::read([("drop-net-raw", "true")]).unwrap()
-    } else {
-        Options::default()
-    };
-    Sidecar::new(&Settings::default(), &options)
+    let settings = Settings::default();
+    let drop = if drop_net_raw { "true" } else { "false" };
+    let options = settings.options.changed([("drop-net-raw", drop)]);
+    Sidecar::new(&settings, &options.unwrap())
 }
 
 /// Pods with all that may be there, missing, null or empty, and texts that are easily mistaken.
