@@ -1,6 +1,7 @@
-//! The lines of a stream, as a sender says them: what [`super::stream`] reads.
+//! The lines of a stream at their barest: what [`super::stream`] reads, and nothing else.
 //!
-//! The objects are bare: name, version and content, and none of what people want to see beside it.
+//! For senders in tests, and whoever plays one. The controller's own lines have the whole of a
+//! Kubernetes object's metadata.
 
 use serde::Serialize;
 use serde_json::{Value, json};

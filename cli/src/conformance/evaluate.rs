@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Serialize;
-use sidewall::lists::catalogue::Catalogue;
 use sidewall::net::Direction;
 use sidewall::policy::allow_list::{AllowList, ObjectRef};
 use sidewall::policy::cluster::Cluster;
@@ -21,7 +20,7 @@ use sidewall::verdict::Verdict;
 use super::case::{Case, Endpoint, Probe};
 use super::connections;
 use super::question::{can, source};
-use super::wire;
+use super::wire::Controller;
 use crate::expect::Expect;
 
 /// What came of a file.
@@ -139,7 +138,7 @@ fn with_both_families(cluster: &Cluster) -> Cluster {
 struct Engine {
     cluster: Cluster,
     /// The same objects, as the controller has them.
-    catalogue: Catalogue,
+    controller: Controller,
     lists: BTreeMap<ObjectRef, Lists>,
     over_the_wire: usize,
 }
@@ -153,7 +152,7 @@ struct Lists {
 
 impl Engine {
     fn new(case: &Case) -> Self {
-        let (mut cluster, mut catalogue) = (Cluster::default(), Catalogue::default());
+        let mut cluster = Cluster::default();
         let namespaces = case.namespace_objects().map(|object| Object::from(&object));
         let nodes = case.node_objects().map(|object| Object::from(&object));
         let pods = case.pod_objects().map(|object| Object::from(&object));
@@ -161,14 +160,17 @@ impl Engine {
             .policies
             .iter()
             .map(|value| AnyPolicy::from_value(value).into());
-        for object in namespaces.chain(nodes).chain(pods).chain(policies) {
+        let objects: Vec<Object> = namespaces
+            .chain(nodes)
+            .chain(pods)
+            .chain(policies)
+            .collect();
+        for object in &objects {
             cluster.apply(object.clone());
-            catalogue.apply(object);
         }
-        catalogue.publish();
         Self {
             cluster,
-            catalogue,
+            controller: Controller::new(objects.into_iter()),
             lists: BTreeMap::new(),
             over_the_wire: 0,
         }
@@ -203,7 +205,7 @@ impl Engine {
     fn ask(&mut self, pod: &ObjectRef, question: Question) -> Result<(bool, String), String> {
         if !self.lists.contains_key(pod) {
             let list = compile(&self.cluster, pod, &[]).map_err(|why| why.to_string())?;
-            let arrived = wire::list(&self.catalogue, pod)?;
+            let arrived = self.controller.list(pod)?;
             if arrived != list {
                 return Err(format!("the list of {pod} is another one over the wire"));
             }

@@ -28,7 +28,7 @@ use std::time::Duration;
 use kube::Client;
 use sidewall::lists::kept::Owner;
 use tokio::sync::{Notify, watch};
-use tokio::time::interval;
+use tokio::time::{Instant, interval_at};
 
 use self::cache::Cache;
 use self::follow::Follower;
@@ -87,7 +87,7 @@ async fn with(
         }
     };
     let remind = async {
-        let mut reminder = interval(REMIND);
+        let mut reminder = interval_at(Instant::now() + REMIND, REMIND);
         loop {
             reminder.tick().await;
             outlets.remind();
