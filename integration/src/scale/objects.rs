@@ -64,7 +64,7 @@ pub fn pod(pod: &Pod, state: State) -> Value {
     let owner = format!("{name}-{}", template(pod));
     let uid = format!("{:08x}-0000-4000-8000-000000000000", pod.serial);
     let mut ports = vec![json!({"name": "http", "containerPort": 8080, "protocol": "TCP"})];
-    if pod.workload % 3 == 0 {
+    if pod.workload.is_multiple_of(3) {
         ports.push(json!({"name": "metrics", "containerPort": 9090, "protocol": "TCP"}));
     }
     let managed = |manager: &str, fields: Value| json!({"manager": manager, "operation": "Update", "apiVersion": "v1", "time": "2026-01-01T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": fields});

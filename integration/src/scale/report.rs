@@ -15,6 +15,9 @@ const FONT: &str = "sans-serif";
 const COLOURS: [RGBColor; 2] = [RGBColor(0, 114, 178), RGBColor(213, 94, 0)];
 
 /// A line over the number of pods: its name, what it shows of an outcome, and whose colour it has.
+/// Which of the changes that were measured.
+type Which = fn(&Outcome) -> &Changes;
+
 type Line = (&'static str, fn(&Outcome) -> f64, usize);
 
 /// The Markdown of it: a column for each cluster.
@@ -36,7 +39,7 @@ pub fn table(machine: &Machine, outcomes: &[Outcome]) -> String {
     row("memory, MB (with every slice kept as text)", &|one| {
         format!("{:.0} ({:.0})", one.memory, one.memory_sent)
     });
-    let changes: [(&str, fn(&Outcome) -> &Changes); 3] = [
+    let changes: [(&str, Which); 3] = [
         ("single pods", |one| &one.churn),
         ("rolling update of 1 000", |one| &one.rolling),
         ("a namespace's label", |one| &one.relabel),
@@ -240,7 +243,7 @@ fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(' ');
         }
         text.push(digit);
