@@ -45,6 +45,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         .await
         .context("finding the API server")?;
     let mut parts: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    // Those that end when told to; a part that is left without work when they do ends too.
+    let mut servers: JoinSet<anyhow::Result<()>> = JoinSet::new();
 
     let draining = metrics::drain(exposition.clone());
     parts.spawn(ends(draining, "the upkeep of metrics"));
@@ -76,13 +78,16 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let lists = match args.serve_lists {
         true => {
             let until = told(stopped.clone());
-            Some(Part::start(&args, &client, &served, until, &mut parts).await?)
+            let part = Part::start(&args, &client, &mut parts);
+            part.serve(&args, &client, &served, until, &mut servers)
+                .await?;
+            Some(part)
         }
         false => None,
     };
     let until = told(stopped.clone());
     let webhook = axum::serve(tls, router(Arc::clone(&reviewer)));
-    parts.spawn(async move { Ok(webhook.with_graceful_shutdown(until).await?) });
+    servers.spawn(async move { Ok(webhook.with_graceful_shutdown(until).await?) });
 
     let admin = TcpListener::bind(args.admin_addr)
         .await
@@ -91,7 +96,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         admin,
         admin_router(reviewer, served, lists.clone(), exposition),
     );
-    parts.spawn(async move { Ok(admin.with_graceful_shutdown(told(stopped)).await?) });
+    servers.spawn(async move { Ok(admin.with_graceful_shutdown(told(stopped)).await?) });
     tracing::info!(webhook = %args.webhook_addr, admin = %args.admin_addr, "listening");
 
     let mut terminate = signal(SignalKind::terminate())?;
@@ -102,6 +107,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         ended = parts.join_next() => {
             return ended.map_or(Ok(()), |ended| ended.context("a part panicked")?);
         }
+        ended = servers.join_next() => {
+            return ended.map_or(Ok(()), |ended| ended.context("a server panicked")?);
+        }
     }
     tracing::info!("stopping");
     let draining = lists.as_ref().map(Part::drain).unwrap_or_default();
@@ -110,13 +118,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     stop.send_replace(true);
     // Reviews under way take milliseconds; the API server's own patience is ten seconds.
     let patience = tokio::time::Duration::from_secs(10).max(draining + DRAINED);
-    let servers = async {
-        // The servers are the parts that end when told to.
-        for _ in 0..2 + usize::from(lists.is_some()) {
-            parts.join_next().await;
-        }
-    };
-    _ = tokio::time::timeout(patience, servers).await;
+    let ended = async { while servers.join_next().await.is_some() {} };
+    _ = tokio::time::timeout(patience, ended).await;
     Ok(())
 }
 

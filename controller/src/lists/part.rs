@@ -25,17 +25,8 @@ pub struct Part {
 }
 
 impl Part {
-    /// Starts everything but the server's end, which is when `stopped` is.
-    ///
-    /// # Errors
-    /// When the address cannot be listened on.
-    pub async fn start(
-        args: &Args,
-        client: &Client,
-        served: &Arc<Served>,
-        stopped: impl Future<Output = ()> + Send + 'static,
-        parts: &mut JoinSet<anyhow::Result<()>>,
-    ) -> anyhow::Result<Self> {
+    /// Starts what watches.
+    pub fn start(args: &Args, client: &Client, parts: &mut JoinSet<anyhow::Result<()>>) -> Self {
         let part = Self {
             lists: Arc::default(),
             front_proxy: Arc::default(),
@@ -52,21 +43,36 @@ impl Part {
             following.await;
             anyhow::bail!("the watch of the front proxy's authority ended")
         });
+        part
+    }
+
+    /// Serves until `stopped`, and then until the last stream has ended.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub async fn serve(
+        &self,
+        args: &Args,
+        client: &Client,
+        served: &Arc<Served>,
+        stopped: impl Future<Output = ()> + Send + 'static,
+        servers: &mut JoinSet<anyhow::Result<()>>,
+    ) -> anyhow::Result<()> {
         let api = Arc::new(Api {
-            lists: Arc::clone(&part.lists),
-            front_proxy: Arc::clone(&part.front_proxy),
+            lists: Arc::clone(&self.lists),
+            front_proxy: Arc::clone(&self.front_proxy),
             access: Access::new(client.clone()),
             limits: peer::Limits::default(),
         });
-        let clients = Arc::clone(&part.front_proxy);
+        let clients = Arc::clone(&self.front_proxy);
         let tls = TlsListener::bind(args.lists_addr, served.server_config_for(clients)?)
             .await
             .with_context(|| format!("listening on {}", args.lists_addr))?;
         let service = router(api).into_make_service_with_connect_info::<Peer>();
         let server = axum::serve(tls, service).with_graceful_shutdown(stopped);
-        parts.spawn(async move { Ok(server.await?) });
+        servers.spawn(async move { Ok(server.await?) });
         tracing::info!(lists = %args.lists_addr, "listening");
-        Ok(part)
+        Ok(())
     }
 
     /// What is missing before it is ready.

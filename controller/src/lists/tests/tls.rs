@@ -61,6 +61,17 @@ impl Server {
 
     /// The code of an answer, over a connection of its own.
     async fn ask(&self, shown: Option<(&Authority, &str)>) -> anyhow::Result<u16> {
+        let response = self.open(shown, "/allowlists").await?;
+        let status = response.status().as_u16();
+        response.into_body().collect().await?;
+        Ok(status)
+    }
+
+    async fn open(
+        &self,
+        shown: Option<(&Authority, &str)>,
+        path: &str,
+    ) -> anyhow::Result<http::Response<hyper::body::Incoming>> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(self.made.authority.as_bytes()) {
             roots.add(certificate?)?;
@@ -84,14 +95,12 @@ impl Server {
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        let request = http::Request::get("/apis/allowlists.sidewall.dev/v1alpha1/allowlists")
+        let path = format!("/apis/allowlists.sidewall.dev/v1alpha1{path}");
+        let request = http::Request::get(path)
             .header("host", NAME)
             .header("x-remote-user", ADMIN)
             .body(Empty::<bytes::Bytes>::new())?;
-        let response = sender.send_request(request).await?;
-        let status = response.status().as_u16();
-        response.into_body().collect().await?;
-        Ok(status)
+        Ok(sender.send_request(request).await?)
     }
 }
 
@@ -128,13 +137,21 @@ async fn a_certificate_is_looked_at_in_the_handshake_and_its_name_in_the_request
 }
 
 #[tokio::test]
-async fn a_server_that_stops_takes_no_connection_and_ends() {
+async fn a_server_that_stops_takes_no_connection_and_tells_each_stream() {
     let server = Server::start().await;
-    server.replica.lists.drain(Duration::ZERO);
+    let authority = Authority::new();
+    let map = authority.config_map(&["front-proxy"]);
+    server.replica.front_proxy.take(&map).unwrap();
+    let shown = Some((&authority, "front-proxy"));
+    let mut stream = server.open(shown, super::OWN).await.unwrap().into_body();
+    stream.frame().await.unwrap().unwrap();
+    server.replica.lists.drain(Duration::from_millis(500));
     server.stop.send(()).unwrap();
-    tokio::time::timeout(Duration::from_secs(10), server.ended)
-        .await
-        .unwrap()
-        .unwrap();
+    let rest = stream.collect().await.expect("an orderly end").to_bytes();
+    let rest = String::from_utf8(rest.to_vec()).unwrap();
+    let last = rest.lines().last().unwrap();
+    assert!(last.contains("\"ERROR\"") && last.contains("503"), "{rest}");
+    let ended = tokio::time::timeout(Duration::from_secs(10), server.ended);
+    ended.await.unwrap().unwrap();
     assert!(TcpStream::connect(server.address).await.is_err());
 }
