@@ -24,8 +24,7 @@ fn namespace_of(pod: u32) -> u32 {
 
 fn pod(number: u32, address: u32) -> Object {
     let app = number / WORKLOAD;
-    let labels =
-        json!({"app": format!("app-{app}"), "tier": if app % 4 == 0 { "front" } else { "back" }});
+    let labels = json!({"app": format!("app-{app}"), "tier": if app.is_multiple_of(4) { "front" } else { "back" }});
     let pod = json!({
         "metadata": {"namespace": format!("n{}", namespace_of(number)), "name": format!("pod-{number}"), "labels": labels},
         "spec": {"nodeName": "node", "containers": [{"name": "c", "ports": [{"name": "http", "containerPort": 8080}]}]},

@@ -14,10 +14,10 @@ const FONT: &str = "sans-serif";
 /// Okabe and Ito's, which the colour-blind see too: allow lists, and direct watching.
 const COLOURS: [RGBColor; 2] = [RGBColor(0, 114, 178), RGBColor(213, 94, 0)];
 
-/// A line over the number of pods: its name, what it shows of an outcome, and whose colour it has.
 /// Which of the changes that were measured.
 type Which = fn(&Outcome) -> &Changes;
 
+/// A line over the number of pods: its name, what it shows of an outcome, and whose colour it has.
 type Line = (&'static str, fn(&Outcome) -> f64, usize);
 
 /// The Markdown of it: a column for each cluster.
