@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::inject::options::Options;
 use crate::inject::sidecar::Sidecar;
 
 proptest! {
