@@ -14,7 +14,8 @@
 //!                      index (space: who matches whom, by label)     news ─► a receiver
 //! ```
 //!
-//! Nothing here walks over all pods, sets or lists because of one change.
+//! Nothing here walks over all pods, sets or lists because of one change, unless it concerns a good part
+//! of them.
 
 mod behind;
 mod classes;

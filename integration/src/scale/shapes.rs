@@ -59,13 +59,13 @@ pub fn namespace_labels(number: usize) -> Value {
     })
 }
 
-/// The first three are the platform's.
+/// Three of middling size are the platform's.
 #[must_use]
 pub fn namespace_name(number: usize) -> String {
     match number {
-        0 => "kube-system".to_owned(),
-        1 => "ingress".to_owned(),
-        2 => "monitoring".to_owned(),
+        500 => "kube-system".to_owned(),
+        501 => "ingress".to_owned(),
+        502 => "monitoring".to_owned(),
         _ => format!("namespace-{number}"),
     }
 }
@@ -74,9 +74,9 @@ pub fn namespace_name(number: usize) -> String {
 #[must_use]
 pub fn workload_name(namespace: usize, number: usize) -> String {
     match (namespace, number) {
-        (0, 0) => "dns".to_owned(),
-        (1, 0) => "gateway".to_owned(),
-        (2, 0) => "prometheus".to_owned(),
+        (500, 0) => "dns".to_owned(),
+        (501, 0) => "gateway".to_owned(),
+        (502, 0) => "prometheus".to_owned(),
         _ => format!("app-{number}"),
     }
 }
