@@ -1,6 +1,6 @@
 //! The last list in bytes, for the time between two runs of a sidecar.
 //!
-//! [`write`] makes the bytes and [`read`] takes them back, or says why not: cut short, changed,
+//! [`write()`] makes the bytes and [`read`] takes them back, or says why not: cut short, changed,
 //! another version's, another pod's. Whatever is wrong with them, no list comes of it, and the pod
 //! stays closed until one comes from the controller.
 //!

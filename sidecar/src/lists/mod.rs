@@ -7,7 +7,7 @@
 //!  who: whose is an address that no list holds? ◄── flow log
 //! ```
 //!
-//! [`Follower`] asks, waits, asks again, and puts each complete state in force. Until the first one
+//! `Follower` asks, waits, asks again, and puts each complete state in force. Until the first one
 //! (or one that was kept) the pod is closed; after that the last one stays in force however long the
 //! controller or the API server is away, and its age is told. Not here: what lines mean
 //! ([`sidewall::lists::stream`]), what lists mean.

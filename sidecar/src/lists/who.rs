@@ -2,7 +2,7 @@
 //!
 //! A pod's list holds the peers that its rules admit. To say of a blocked one which label it lacks,
 //! the sidecar has to ask who it is. No verdict waits for the answer, and no line of the log for
-//! longer than [`PATIENCE`]; a scan of many addresses costs [`MOST_A_SECOND`] questions and no more.
+//! longer than [`PATIENCE`]; a scan of many addresses costs `MOST_A_SECOND` questions and no more.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
