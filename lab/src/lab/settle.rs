@@ -32,16 +32,21 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Waits until nothing is missing any more.
 pub(super) async fn settled(shared: &Shared, timeout: Duration) -> Result<()> {
     let deadline = Instant::now() + timeout;
+    let mut last = None;
     loop {
         let missing = match tokio::time::timeout_at(deadline, missing(shared)).await {
             Ok(Ok(None)) => return Ok(()),
             Ok(Ok(Some(missing))) => anyhow!(missing),
             Ok(Err(error)) => error,
-            Err(_) => anyhow!("the API server or a sidecar does not answer"),
+            // The last look is cut short: what the one before it saw is the reason.
+            Err(_) => last
+                .take()
+                .unwrap_or_else(|| anyhow!("the API server or a sidecar does not answer")),
         };
         if Instant::now() >= deadline {
             return Err(missing).with_context(|| format!("not settled after {timeout:?}"));
         }
+        last = Some(missing);
         sleep(LOOK_AGAIN).await;
     }
 }
