@@ -9,12 +9,16 @@ use kube::{Api, Client};
 use sidewall::policy::allow_list::ObjectRef;
 use sidewall::policy::cluster::Cluster;
 use sidewall::policy::cluster::objects::Object;
-use sidewall::policy::compile::compile;
+use sidewall::policy::compile::{compile, compile_near};
 
-use super::watcher::Watcher;
+use super::watcher::{Source, Watcher};
 
 /// Those that do not, by name.
-pub(super) async fn differing(client: &Client, watchers: &[Watcher]) -> Result<Vec<String>> {
+pub(super) async fn differing(
+    client: &Client,
+    watchers: &[Watcher],
+    source: Source,
+) -> Result<Vec<String>> {
     let cluster = fresh(client).await?;
     let mut differ = Vec::new();
     for watcher in watchers {
@@ -22,7 +26,10 @@ pub(super) async fn differing(client: &Client, watchers: &[Watcher]) -> Result<V
             namespace: watcher.place.namespace.clone(),
             name: watcher.place.name.clone(),
         };
-        let wanted = compile(&cluster, &pod, &[])?;
+        let wanted = match source {
+            Source::Allowlists => compile_near(&cluster, &pod, &[])?,
+            Source::Api => compile(&cluster, &pod, &[])?,
+        };
         if watcher.list().as_deref() != Some(&wanted) {
             differ.push(pod.to_string());
         }

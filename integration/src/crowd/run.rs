@@ -70,7 +70,7 @@ pub async fn run(size: &Size) -> Result<()> {
             whole / number(watchers.len()) / 1e3
         );
     }
-    agree(&client, &watchers).await?;
+    agree(&client, &watchers, size.source).await?;
 
     println!("\n| | p50 | p99 | most | changes |\n|---|---|---|---|---|");
     latency(
@@ -89,7 +89,7 @@ pub async fn run(size: &Size) -> Result<()> {
         "one after the other, without a pause",
     )
     .await?;
-    let told = agree(&client, &watchers).await?;
+    let told = agree(&client, &watchers, size.source).await?;
     ensure!(told == watchers.len(), "only {told} agree");
     if lists {
         let news = sent(&controllers).await? - whole;
@@ -112,7 +112,7 @@ pub async fn run(size: &Size) -> Result<()> {
             "{}",
             returns.row(
                 "`kill -9` of one of two replicas",
-                agree(&client, &watchers).await?
+                agree(&client, &watchers, size.source).await?
             )
         );
 
@@ -125,7 +125,10 @@ pub async fn run(size: &Size) -> Result<()> {
         ended?;
         println!(
             "{}",
-            returns?.row("SIGTERM to one of two", agree(&client, &watchers).await?)
+            returns?.row(
+                "SIGTERM to one of two",
+                agree(&client, &watchers, size.source).await?
+            )
         );
 
         drop(controllers.remove(0));
@@ -136,7 +139,7 @@ pub async fn run(size: &Size) -> Result<()> {
             "{}",
             returns.row(
                 "all replicas away for some seconds, from the return of one",
-                agree(&client, &watchers).await?
+                agree(&client, &watchers, size.source).await?
             )
         );
     }
@@ -147,7 +150,7 @@ pub async fn run(size: &Size) -> Result<()> {
         "{}",
         returns.row(
             "`kill -9` of kube-apiserver, from its return",
-            agree(&client, &watchers).await?
+            agree(&client, &watchers, size.source).await?
         )
     );
     let end = Memory::of(&server, &controllers).await?;
@@ -182,10 +185,10 @@ async fn come(server: &ApiServer, size: &Size) -> Result<Vec<Watcher>> {
 }
 
 /// How many agree with a fresh compilation. News that is under way gets a moment.
-async fn agree(client: &Client, watchers: &[Watcher]) -> Result<usize> {
+async fn agree(client: &Client, watchers: &[Watcher], source: Source) -> Result<usize> {
     let mut differ = Vec::new();
     for _ in 0..20 {
-        differ = differing(client, watchers).await?;
+        differ = differing(client, watchers, source).await?;
         if differ.is_empty() {
             break;
         }

@@ -14,7 +14,9 @@ use sidewall_integration::can_run_lab;
 use sidewall_lab::Lab;
 use tokio::process::Command;
 
-use super::{Cluster, PATIENCE, SHOP, Source, eventually};
+use super::{Cluster, PATIENCE, SHOP, Source, eventually, of_each_source};
+
+of_each_source!(tests_in_the_cluster_need_the_rights_that_the_page_names_and_no_more);
 
 /// The server takes its clients' calls on one of two ports.
 const POLICY: &str = r#"
@@ -76,8 +78,9 @@ const TESTS: &str = r"
   attempts: 1
 ";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn tests_in_the_cluster_need_the_rights_that_the_page_names_and_no_more() -> Result<()> {
+async fn tests_in_the_cluster_need_the_rights_that_the_page_names_and_no_more(
+    source: Source,
+) -> Result<()> {
     if !can_run_lab("sidewall test with a real API server") {
         return Ok(());
     }
@@ -85,14 +88,9 @@ async fn tests_in_the_cluster_need_the_rights_that_the_page_names_and_no_more() 
         return Ok(());
     };
     cluster.namespace("shop", None).await?;
-    cluster.grant("shop").await?;
+    let _controllers = cluster.provide(source, "shop").await?;
     cluster.kubectl.apply(RIGHTS).await?;
-    let lab = cluster
-        .lab(Source::Api)
-        .yaml(SHOP)
-        .yaml(POLICY)
-        .start()
-        .await?;
+    let lab = cluster.lab(source).yaml(SHOP).yaml(POLICY).start().await?;
     lab.settled(PATIENCE).await?;
     let kubeconfig = eventually("the account", async || {
         cluster.server.kubeconfig_of("shop", "tester").await

@@ -21,7 +21,7 @@ use crate::network::Place;
 use crate::options::Sidecars;
 use crate::pod::{Parts, Pod};
 use crate::serve;
-use crate::sidecar::{Recipe, Sidecar};
+use crate::sidecar::{Recipe, SOURCE, Sidecar};
 
 /// Asks for a sidecar, or for none.
 const INJECT: &str = "sidewall.dev/inject";
@@ -31,8 +31,7 @@ const DNS: &str = "lab.sidewall.dev/dns";
 const ADDRESSES: &str = "lab.sidewall.dev/ips";
 /// More arguments for this pod's sidecar, behind those of the whole lab.
 const SIDECAR_ARGS: &str = "lab.sidewall.dev/sidecar-args";
-/// Where a sidecar has its policies from, and where it keeps its last list (sidecar/src/config).
-const SOURCE: &str = "SIDEWALL_POLICY_SOURCE";
+/// Where a sidecar keeps its last list (sidecar/src/config).
 const CACHE: &str = "SIDEWALL_CACHE_DIR";
 
 /// Brings a pod up; `None` for one that has ended, as its manifest says.

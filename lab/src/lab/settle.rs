@@ -18,7 +18,7 @@ use serde_json::Value;
 use sidewall::policy::allow_list::{AllowList, ObjectRef};
 use sidewall::policy::cluster::Cluster as Index;
 use sidewall::policy::cluster::objects::Object;
-use sidewall::policy::compile::compile;
+use sidewall::policy::compile::{compile, compile_near};
 use tokio::time::{Instant, sleep};
 
 use crate::cluster::translations::translations;
@@ -170,7 +170,13 @@ async fn sidecar_missing(shared: &Shared, index: &Index, pod: &Pod) -> Result<Op
         namespace: namespace.to_owned(),
         name: name.to_owned(),
     };
-    let wanted = compile(index, &reference, &gateways(shared, pod))?;
+    let gateways = gateways(shared, pod);
+    // What is sent leaves out the Services that cannot decide.
+    let wanted = if sidecar.is_sent_its_list() {
+        compile_near(index, &reference, &gateways)?
+    } else {
+        compile(index, &reference, &gateways)?
+    };
     let mut answer = sidecar.get("/policy").await?;
     let enforced = answer["allowList"].take();
     if enforced.is_null() {

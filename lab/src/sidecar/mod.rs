@@ -28,6 +28,9 @@ pub(crate) const SIDECAR_CONTAINER: &str = "sidewall";
 /// How long it may take to end when asked to: half of Kubernetes' grace period.
 const GRACE: Duration = Duration::from_secs(15);
 
+/// Where a sidecar has its policies from (sidecar/src/config).
+pub(crate) const SOURCE: &str = "SIDEWALL_POLICY_SOURCE";
+
 /// How to start one.
 #[derive(Debug)]
 pub(crate) struct Recipe {
@@ -66,6 +69,12 @@ impl Sidecar {
             tail: Tail::default(),
             turn: Arc::default(),
         }
+    }
+
+    /// Whether its list comes ready-made from the controller.
+    pub(crate) fn is_sent_its_list(&self) -> bool {
+        let mut env = self.recipe.env.iter();
+        env.any(|(name, value)| name == SOURCE && value == "allowlists")
     }
 
     /// Its process id; `None` while it is not running.
