@@ -205,13 +205,21 @@ impl Cluster {
 }
 
 /// Tries until it holds; the last reason why it did not.
-async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Result<T>) -> Result<T> {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+async fn eventually<T>(what: &str, attempt: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+    eventually_in(PATIENCE, what, attempt).await
+}
+
+async fn eventually_in<T>(
+    patience: Duration,
+    what: &str,
+    mut attempt: impl AsyncFnMut() -> Result<T>,
+) -> Result<T> {
+    let deadline = tokio::time::Instant::now() + patience;
     loop {
         match attempt().await {
             Ok(value) => return Ok(value),
             Err(error) if tokio::time::Instant::now() > deadline => {
-                return Err(error).with_context(|| format!("{what}: not in {PATIENCE:?}"));
+                return Err(error).with_context(|| format!("{what}: not in {patience:?}"));
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
