@@ -9,7 +9,7 @@ import type { State, Story, Tried } from "../types";
 export class Tour {
   readonly element = h("section", { class: "panel tour", "aria-labelledby": "tour-title" });
   private at = 0;
-  private open = false;
+  private details: HTMLDetailsElement | null = null;
   private results = new Map<number, Tried[] | string>();
   private playing = false;
   private story: Story | null = null;
@@ -35,7 +35,9 @@ export class Tour {
       return;
     }
     const summary = h("summary", {}, h("h2", { id: "tour-title" }, t("tour")), " ", told(story.title));
-    const details = h("details", { open: this.open, ontoggle: () => { this.open = details.open; } }, summary);
+    // Asked of the element itself: its toggle event comes a moment late, and would be lost with it.
+    const details = h("details", { open: this.details?.open ?? false }, summary);
+    this.details = details;
     const results = this.results.get(this.at);
     const last = this.at === story.steps.length - 1;
     const all = Array.isArray(results) && results.every((tried) => tried.mistakes.length === 0);
