@@ -23,9 +23,9 @@ use crate::metrics::Metrics;
 /// The names of the two files.
 const NAMES: [&str; 2] = ["list.0", "list.1"];
 
-/// Between two writes at least: under churn a list changes many times a second, and the list before
-/// does for the moment that a restart takes.
-const BETWEEN: Duration = Duration::from_secs(1);
+/// Between two writes at least: under churn a list changes many times a second. Short, because a
+/// sidecar that is killed meanwhile begins with the list before, until the controller answers.
+const BETWEEN: Duration = Duration::from_millis(100);
 
 /// And this many times as long as the last write took, so that a slow disk is not kept busy.
 const SHARE: u32 = 20;
