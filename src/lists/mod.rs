@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! policy::cluster ─► catalogue ─► wire ══ HTTP ══► stream ─► held ─► policy::allow_list
-//!  (the controller)  who needs what                 (the sidecar)     exactly what policy::compile gives
+//!  (the controller)  who needs what                 (the sidecar)     what policy::compile_near gives
 //!                                                                kept: between two runs
 //! ```
 //!
