@@ -55,15 +55,23 @@ struct flow {
 	__u32 peer_next;
 	// User space's number for this entry: the same flow may be entered again.
 	__u64 serial;
-	// TCP, while the handshake lacks its last acknowledgment: 1 + the direction in which that comes.
-	// Until then user space is told of every packet.
+	// TCP: the step of the handshake that is missing, and the direction in which it comes: see enum
+	// opening. Until it is complete, user space is told of every packet.
 	__u32 opening;
-	__u32 zero;
+	// What that step must acknowledge when it is the peer's.
+	__u32 expects;
 };
 
 enum direction { INGRESS, EGRESS };
 
-// A packet that the kernel let pass and that changes what user space knows of its flow: the end of a
+// Each plus the direction in which the step comes.
+enum opening {
+	OPEN = 0,
+	LAST_ACK = 1,
+	ANSWER = 3, // SYN and ACK
+};
+
+// A packet that the kernel let pass and that changes what user space knows of its flow: a step of the
 // handshake, or a FIN.
 struct turn {
 	struct flow_key key;

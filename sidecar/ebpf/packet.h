@@ -70,7 +70,8 @@ static __always_inline void ports(struct packet *p, __be16 source, __be16 destin
 	p->key.peer_port = direction == EGRESS ? destination : source;
 }
 
-// A segment of an answered connection: no SYN and no RST. A FIN passes as well, but not unseen.
+// A segment of a connection, from the answer to its SYN on: no RST. SYN and FIN are not for passing
+// unseen.
 static __always_inline bool read_tcp(struct __sk_buff *skb, struct packet *p,
 				     enum direction direction)
 {
@@ -80,7 +81,7 @@ static __always_inline bool read_tcp(struct __sk_buff *skb, struct packet *p,
 	__u32 header = (tcp.offset >> 4) * 4;
 	if (header < TCP_MIN || header > p->l4_len)
 		return false;
-	if ((tcp.flags & (SYN | RST | ACK)) != ACK)
+	if ((tcp.flags & (RST | ACK)) != ACK || (tcp.flags & (SYN | FIN)) == (SYN | FIN))
 		return false;
 	ports(p, tcp.source, tcp.destination, direction);
 	p->seq = bpf_ntohl(tcp.seq);

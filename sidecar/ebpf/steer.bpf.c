@@ -12,8 +12,9 @@
 //   user space ─► sw-out ingress: to_net ─► eth0 egress (from sw-out: passes) ─► the network
 //
 // Nothing is decided here. A flow is carried because user space entered it after its verdict, and
-// only while user space lives (ALIVE, LEASE). SYN and RST, and what is in any way unusual, go to user
-// space; of a FIN of a carried flow it is told (TURNS), and the FIN passes. What user space does not write back ends there, so without user
+// only while user space lives (ALIVE, LEASE). A SYN that asks, RST, and what is in any way unusual, go
+// to user space; of the answer to a SYN, the acknowledgment of that and FINs, all of a carried flow,
+// it is told (TURNS), and they pass. What user space does not write back ends there, so without user
 // space the pod is closed: the filters on eth0 stay, and the devices that they lead to are gone.
 //
 // Not here: who may talk to whom, and when a flow begins to be carried (sidecar/src/offload).
@@ -29,13 +30,45 @@
 
 // ---- Carrying a flow ------------------------------------------------------------------------
 
-// A segment this near to what the pod expects is taken for the peer's: as in src/flow/tcp.rs.
+// Both as in src/flow/tcp.rs. A segment this near to what the pod expects is taken for the peer's.
 #define NEAR (1 << 20)
+// And what may be acknowledged beyond the pod's SYN ACK: data that the pod sent early.
+#define EARLY_DATA (1 << 16)
 
-// A FIN has a place in the sequence (RFC 9293 §3.4).
+// SYN and FIN have a place in the sequence (RFC 9293 §3.4).
 static __always_inline __u32 segment_length(const struct packet *p)
 {
-	return p->payload + (p->flags & FIN ? 1 : 0);
+	return p->payload + (p->flags & FIN ? 1 : 0) + (p->flags & SYN ? 1 : 0);
+}
+
+// Whether a packet is in its place: a SYN only as the one answer, and nothing before that. What the
+// peer sends counts by what it acknowledges; all else is user space's.
+static __always_inline bool is_in_place(const struct flow *flow, const struct packet *p,
+					enum direction direction)
+{
+	if (p->flags & SYN)
+		return flow->opening == ANSWER + direction &&
+		       (direction == EGRESS || p->ack == flow->expects);
+	if (flow->opening == LAST_ACK + INGRESS && direction == INGRESS)
+		return p->ack - flow->expects <= EARLY_DATA;
+	return flow->opening < ANSWER;
+}
+
+// Goes on to the step after this one.
+static __always_inline void step(struct flow *flow, const struct packet *p,
+				 enum direction direction)
+{
+	if (p->flags & SYN) {
+		__u32 end = p->seq + segment_length(p);
+		if (direction == INGRESS) { // which the pod will acknowledge
+			flow->pod_ack = end;
+			flow->peer_next = end;
+		}
+		flow->expects = end;
+		flow->opening = LAST_ACK + !direction;
+	} else if (flow->opening == LAST_ACK + direction) {
+		flow->opening = OPEN;
+	}
 }
 
 static __always_inline void note(struct __sk_buff *skb, struct flow *flow, const struct packet *p,
@@ -64,7 +97,7 @@ static __always_inline void note(struct __sk_buff *skb, struct flow *flow, const
 
 // Tells user space of a packet before it passes. Nobody is woken for it: user space looks before it
 // judges what opens or ends a connection, and every second.
-static __always_inline bool tell(struct flow *flow, const struct packet *p, __u64 now,
+static __always_inline bool tell(const struct packet *p, __u64 now,
 				 enum direction direction)
 {
 	struct turn turn = {
@@ -76,11 +109,7 @@ static __always_inline bool tell(struct flow *flow, const struct packet *p, __u6
 		.direction = direction,
 		.flags = p->flags,
 	};
-	if (bpf_ringbuf_output(&TURNS, &turn, sizeof(turn), BPF_RB_NO_WAKEUP))
-		return false;
-	if (flow->opening == 1 + direction)
-		flow->opening = 0;
-	return true;
+	return bpf_ringbuf_output(&TURNS, &turn, sizeof(turn), BPF_RB_NO_WAKEUP) == 0;
 }
 
 static __always_inline bool is_carried(struct __sk_buff *skb, const struct packet *p,
@@ -95,9 +124,12 @@ static __always_inline bool is_carried(struct __sk_buff *skb, const struct packe
 	if (!lease || now >= *lease || now >= flow->review ||
 	    !bpf_map_lookup_elem(&ALIVE, &zero))
 		return false;
-	// Full, or not to be had: then user space gets the packet itself.
-	if ((flow->opening || p->flags & FIN) && !tell(flow, p, now, direction))
-		return false;
+	if (p->key.protocol == IPPROTO_TCP && (flow->opening || p->flags & (SYN | FIN))) {
+		// Not told, because the ring is full: then user space gets the packet itself.
+		if (!is_in_place(flow, p, direction) || !tell(p, now, direction))
+			return false;
+		step(flow, p, direction);
+	}
 	flow->seen = now;
 	note(skb, flow, p, direction);
 	return true;

@@ -80,12 +80,15 @@ impl Engine {
         }
         let mut flow = Flow::new(tracker, sender, verdict, policy.generation, case.now);
         flow.count(case.direction, case.size, case.now);
+        // In a flood of SYN nobody answers, and each would pay for two system calls.
+        let carry = !self.flows.is_pressed(sender) && flow.is_to_be_carried(case.now);
         match self.flows.enter(key, flow) {
             Entered::New => {
                 let flags = case.packet.flags();
                 let record = flow.record(RecordKind::Verdict, key, case.direction, flags, case.now);
                 Judgement {
                     record: Some(record),
+                    carry,
                     ..Judgement::pass(verdict)
                 }
             }

@@ -1,9 +1,11 @@
 //! When a flow may be carried past the sidecar by the kernel, and what is learned back from it.
 //!
-//! Only flows with nothing left to decide: answered TCP connections and SCTP associations, and UDP.
-//! The kernel hands back every packet that opens, resets or is unusual, and tells of the rest that
-//! the tracker lives by ([`Flow::hear`]): the last acknowledgment of a handshake, and FINs. Not here: how a kernel carries a flow, and who asks it to (the sidecar's
-//! `offload`). [`crate::engine::Judgement::carry`] says of a packet that now is the time.
+//! Only flows with nothing left to decide: TCP connections whose SYN was allowed, answered SCTP
+//! associations, and UDP. The kernel hands back every packet that asks for a connection, resets one or
+//! is unusual, and tells of the rest that the tracker lives by ([`Flow::hear`]): the answer to a SYN, the
+//! last acknowledgment of a handshake, and FINs. Not here: how a kernel carries a flow, and who asks it
+//! to (the sidecar's `offload`). [`crate::engine::Judgement::carry`] says of a packet that now is the
+//! time.
 
 use super::tracker::Tracker;
 use super::{Flow, Millis};
@@ -22,18 +24,37 @@ pub struct Numbers {
 /// A flow that may be carried, by protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Carriage {
-    /// A TCP connection that was answered and lacks the last acknowledgment of its handshake, of which
-    /// the kernel is to tell.
-    Opening(Numbers),
+    /// A TCP connection whose handshake lacks a step or two, of which the kernel is to tell.
+    Opening(Opening),
     /// An established TCP connection.
     Tcp(Numbers),
     /// Anything that may end without a word: it has to come back now and then.
     Reviewed,
 }
 
+/// What a handshake lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// The next step.
+    pub lacks: Step,
+    /// What the peer acknowledges in it; the pod's word counts whatever it acknowledges.
+    pub expects: u32,
+    /// As far as they are known: of a connection that the pod asks for, from the answer on.
+    pub numbers: Numbers,
+}
+
+/// A step of a handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The SYN ACK of the side that was asked.
+    Answer,
+    /// The acknowledgment of the side that asked.
+    LastAck,
+}
+
 /// Flows without a handshake stay in user space while they have fewer packets: entering and leaving
 /// the kernel costs two system calls, which a question and its answer would only pay for. A TCP
-/// connection is carried as soon as it is answered: it has four packets to come at the least.
+/// connection is carried as soon as its SYN was allowed: it has six packets to come at the least.
 pub const CARRIED_FROM: u64 = 16;
 
 /// A flow that comes back although it was handed over (packets were still under way, or the kernel
@@ -135,31 +156,51 @@ mod tests {
         }
     }
 
-    /// A connection that one side asks for and the other has answered: the pod's numbers begin at
-    /// 1 000, the peer's at 5 000.
-    fn answered(originator: Originator) -> Flow {
-        let (asks, answers, answerer) = match originator {
-            Originator::Pod => (1_000, segment(SYN | ACK, 5_000, 1_001), Originator::Peer),
-            Originator::Peer => (5_000, segment(SYN | ACK, 1_000, 5_001), Originator::Pod),
+    /// A connection that one side asks for: the pod's numbers begin at 1 000, the peer's at 5 000.
+    fn asked(originator: Originator) -> Flow {
+        let asks = match originator {
+            Originator::Pod => segment(SYN, 1_000, 0),
+            Originator::Peer => segment(SYN, 5_000, 0),
         };
-        let asks = segment(SYN, asks, 0);
-        let mut connection = Connection::begin(&asks, originator).expect("a SYN begins");
-        connection.advance(&answers, answerer, originator);
+        let connection = Connection::begin(&asks, originator).expect("a SYN begins");
         let allowed = Verdict::Allow(Because::NotIsolated);
         Flow::new(Tracker::Tcp(connection), originator, allowed, 1, Millis(0))
     }
 
+    fn lacking(flow: &Flow) -> Opening {
+        match flow.carriage() {
+            Some(Carriage::Opening(opening)) => opening,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
-    fn a_connection_is_handed_over_when_it_is_answered_and_what_the_kernel_tells_opens_and_ends_it()
-    {
+    fn a_connection_is_handed_over_with_its_syn_and_what_the_kernel_tells_opens_and_ends_it() {
         for originator in [Originator::Pod, Originator::Peer] {
-            let mut flow = answered(originator);
+            let mut flow = asked(originator);
             let numbers = Numbers {
                 pod_ack: 5_001,
                 peer_next: 5_001,
             };
-            assert_eq!(flow.carriage(), Some(Carriage::Opening(numbers)));
+            let lacks = lacking(&flow);
+            assert_eq!(lacks.lacks, Step::Answer);
+            match originator {
+                Originator::Pod => assert_eq!(lacks.expects, 1_001),
+                Originator::Peer => assert_eq!(lacks.numbers, numbers),
+            }
             assert!(flow.is_to_be_carried(Millis(0)));
+
+            let answers = match originator {
+                Originator::Pod => (segment(SYN | ACK, 5_000, 1_001), Direction::Ingress),
+                Originator::Peer => (segment(SYN | ACK, 1_000, 5_001), Direction::Egress),
+            };
+            assert!(!flow.hear(&answers.0, answers.1) && flow.tracker.is_half_open());
+            let wanted = Opening {
+                lacks: Step::LastAck,
+                expects: 1_001,
+                numbers,
+            };
+            assert_eq!(lacking(&flow), wanted);
 
             let (pod, peer) = (segment(ACK, 1_001, 5_001), segment(ACK, 5_001, 1_001));
             let closing = match originator {

@@ -13,7 +13,7 @@
 //!   nf_conntrack since 5.10), or what the peer itself would have sent next. Any other RST only
 //!   shortens the memory of the connection to [`lifetime::TCP_DOUBTFUL`].
 
-use super::carry::{Carriage, Numbers};
+use super::carry::{Carriage, Numbers, Opening, Step};
 use super::lifetime;
 use super::tracker::Fit;
 use crate::net::Originator;
@@ -228,18 +228,25 @@ impl Connection {
         }
     }
 
-    /// With its numbers, once it is answered and they are known: an established connection when the
-    /// pod has acknowledged something. What the peer answered is what the pod will acknowledge.
+    /// With its numbers: an established connection once the pod has acknowledged something, and one
+    /// that opens from its SYN on. What the peer has sent is what the pod will acknowledge.
     pub(super) fn carriage(&self) -> Option<Carriage> {
         let numbers = |pod_ack| Numbers {
             pod_ack,
             peer_next: self.peer_next.unwrap_or(pod_ack),
         };
+        let opening = |lacks| Opening {
+            lacks,
+            expects: self.pod_next,
+            numbers: self
+                .pod_ack
+                .or(self.peer_next)
+                .map(numbers)
+                .unwrap_or_default(),
+        };
         match self.state {
-            State::SynReceived => {
-                let expected = self.pod_ack.or(self.peer_next)?;
-                Some(Carriage::Opening(numbers(expected)))
-            }
+            State::SynSent => Some(Carriage::Opening(opening(Step::Answer))),
+            State::SynReceived => Some(Carriage::Opening(opening(Step::LastAck))),
             State::Established => Some(Carriage::Tcp(numbers(self.pod_ack?))),
             _ => None,
         }
@@ -256,11 +263,9 @@ impl Connection {
         self.settle();
     }
 
+    /// Not what opens it: a handshake is complete by its numbers alone.
     pub(super) const fn carried_both_ways(&mut self) {
-        if matches!(
-            self.state,
-            State::SynSent | State::SynReceived | State::Doubtful
-        ) {
+        if matches!(self.state, State::Doubtful) {
             self.state = State::Established;
         }
     }

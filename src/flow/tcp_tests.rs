@@ -315,10 +315,15 @@ fn a_syn_on_a_flow_that_is_known() {
 }
 
 #[test]
-fn what_the_kernel_carried_completes_a_handshake() {
-    let mut connection = connection(Peer, &PEER_CONNECTS[..1]);
-    connection.carried_both_ways();
-    assert_eq!(connection.state, State::Established);
+fn what_the_kernel_carried_disproves_an_rst_and_completes_no_handshake() {
+    let mut half_open = connection(Peer, &PEER_CONNECTS[..1]);
+    half_open.carried_both_ways();
+    assert_eq!(half_open.state, State::SynReceived);
+    let blind = [&PEER_CONNECTS[..], &[(Peer, RST, 9_999_999, 0, 0)]].concat();
+    let mut doubtful = connection(Peer, &blind);
+    assert_eq!(doubtful.state, State::Doubtful);
+    doubtful.carried_both_ways();
+    assert_eq!(doubtful.state, State::Established);
 }
 
 #[test]

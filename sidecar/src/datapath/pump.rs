@@ -159,7 +159,7 @@ impl<Q: Queue> Pump<Q> {
                 offload.hand_over(&self.shared, &key, now);
             }
         };
-        // The answer to a SYN: the next packet comes while it is being written, and is to find the flow.
+        // A SYN: its answer comes while it is being written, and is to find the flow.
         if turn.is_some() {
             hand_over();
         }

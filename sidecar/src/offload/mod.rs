@@ -1,8 +1,8 @@
 //! Offload: established flows are carried by the kernel, past user space.
 //!
 //! ```text
-//! pump     answered, or long enough ── hand_over ──► map ◄── eth_in, eth_out: found → pass, count
-//!          SYN, RST of any flow ────── hear ◄─────── ring ◄── handshake done, FIN: told, then passed
+//! pump     asked for, or long enough ─ hand_over ──► map ◄── eth_in, eth_out: found → pass, count
+//!          SYN, RST of any flow ────── hear ◄─────── ring ◄── handshake, FIN: told, then passed
 //!          SYN, FIN, RST of it ─────── recall ◄───── map
 //! sweeper  ended, or not allowed now ─ settle ◄───── map
 //!          each second ─ tick: lease moved on, hear, counts read in pages, flows kept alive
@@ -29,21 +29,21 @@
 //! late loses nothing: its flows come to user space, which knows them.
 
 mod carried;
+mod clock;
+mod counts;
 mod raw;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use nix::time::{ClockId, clock_gettime};
-use sidewall::flow::carry::{Carriage, Numbers};
 use sidewall::flow::{Counters, FlowKey, Millis, lifetime};
-use sidewall::net::{Direction, Originator};
+use sidewall::net::Direction;
 use sidewall::packet::{Packet, TcpFlags, Transport};
 use sidewall::record::{FlowRecord, RecordKind};
-use sidewall::verdict::{Because, Verdict};
 
-use self::carried::{Carried, Noted};
+use self::carried::Carried;
+use self::counts::{More, Totals};
 use crate::shared::Shared;
 use crate::steering::Maps;
 use crate::steering::bpf_sys::{Page, RawFlow, RawKey};
@@ -90,22 +90,6 @@ pub struct Offload {
     ticks: AtomicUsize,
     works: AtomicBool,
     totals: Totals,
-}
-
-#[derive(Debug, Default)]
-struct Totals {
-    handed_over: AtomicU64,
-    /// By direction: packets, bytes.
-    carried: [[AtomicU64; 2]; 2],
-}
-
-/// What the kernel carried since it was asked last.
-#[derive(Debug, Clone, Copy)]
-struct More {
-    sent: Counters,
-    received: Counters,
-    numbers: Numbers,
-    seen: u64,
 }
 
 impl Offload {
@@ -159,11 +143,7 @@ impl Offload {
     /// What was carried so far, as far as it was read.
     #[must_use]
     pub fn total(&self, direction: Direction) -> Counters {
-        let [packets, bytes] = &self.totals.carried[direction as usize];
-        Counters {
-            packets: packets.load(Ordering::Relaxed),
-            bytes: bytes.load(Ordering::Relaxed),
-        }
+        self.totals.carried(direction)
     }
 
     /// Whether the packet opens or ends a connection: its flow is to be recalled before it is judged,
@@ -193,7 +173,8 @@ impl Offload {
         };
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         self.carried.enter(*key, serial);
-        let entry = self.entry(carriage, flow.originator, serial);
+        let review = self.review;
+        let entry = raw::entry(carriage, flow.originator, serial, clock::now(), review);
         if let Err(error) = self.maps.flows.insert(&raw::key(key), &entry) {
             self.carried.strike(key);
             // Full, or no memory for now: the flow stays in user space.
@@ -218,7 +199,7 @@ impl Offload {
                 return;
             };
             // In this order, so that rounding never makes it older than its own flow.
-            let age = age(turn.at);
+            let age = clock::age(turn.at);
             let now = shared.clock.now();
             let at = Millis(now.0.saturating_sub(age));
             let closing = shared.engine.flows().update(&key, |flow| {
@@ -239,7 +220,7 @@ impl Offload {
         if let Some(noted) = self.carried.strike(key)
             && let Some(flow) = self.take(key)
         {
-            self.tell(shared, key, &self.more(shared, noted, &flow), now);
+            self.tell(shared, key, &self.totals.more(shared, noted, &flow), now);
         }
     }
 
@@ -262,7 +243,7 @@ impl Offload {
         if let Some(noted) = self.carried.strike(&record.key)
             && let Some(flow) = self.take(&record.key)
         {
-            let more = self.more(shared, noted, &flow);
+            let more = self.totals.more(shared, noted, &flow);
             record.sent += more.sent;
             record.received += more.received;
         }
@@ -309,7 +290,7 @@ impl Offload {
 
     fn keep_alive(&self, shared: &Shared, key: &FlowKey, flow: &RawFlow, now: Millis) {
         if let Some(noted) = self.carried.note(key, raw::noted(flow)) {
-            let more = self.more(shared, noted, flow);
+            let more = self.totals.more(shared, noted, flow);
             if !self.tell(shared, key, &more, now) {
                 self.recall(shared, key, now);
             }
@@ -332,25 +313,6 @@ impl Offload {
             && flow.is_some_and(|flow| flow.generation == generation && flow.carriage().is_some())
     }
 
-    fn entry(&self, carriage: Carriage, originator: Originator, serial: u64) -> RawFlow {
-        let now = monotonic();
-        let (review, numbers, opening) = match carriage {
-            // Who began has the last word of the handshake.
-            Carriage::Opening(numbers) => (u64::MAX, numbers, 1 + originator.direction() as u32),
-            Carriage::Tcp(numbers) => (u64::MAX, numbers, 0),
-            Carriage::Reviewed => (now + nanos(self.review), Numbers::default(), 0),
-        };
-        RawFlow {
-            seen: now,
-            review,
-            pod_ack: numbers.pod_ack,
-            peer_next: numbers.peer_next,
-            serial,
-            opening,
-            ..RawFlow::default()
-        }
-    }
-
     fn take(&self, key: &FlowKey) -> Option<RawFlow> {
         match self.maps.flows.take(&raw::key(key)) {
             Ok(flow) => flow,
@@ -361,42 +323,18 @@ impl Offload {
         }
     }
 
-    /// What is new since it was noted; counted for the process as a whole.
-    fn more(&self, shared: &Shared, noted: Noted, flow: &RawFlow) -> More {
-        let now = raw::noted(flow);
-        let more = More {
-            sent: raw::difference(now.sent, noted.sent),
-            received: raw::difference(now.received, noted.received),
-            numbers: Numbers {
-                pod_ack: flow.pod_ack,
-                peer_next: flow.peer_next,
-            },
-            seen: flow.seen,
-        };
-        for (direction, size) in [
-            (Direction::Ingress, more.received),
-            (Direction::Egress, more.sent),
-        ] {
-            let [packets, bytes] = &self.totals.carried[direction as usize];
-            packets.fetch_add(size.packets, Ordering::Relaxed);
-            bytes.fetch_add(size.bytes, Ordering::Relaxed);
-            let verdict = Verdict::Allow(Because::Established);
-            let lane = shared.counters.lane(0);
-            lane.count(direction, verdict, size.packets, size.bytes);
-        }
-        more
-    }
-
     /// Tells the table; `false`: it has no such flow.
     fn tell(&self, shared: &Shared, key: &FlowKey, more: &More, now: Millis) -> bool {
-        let seen = Millis(now.0.saturating_sub(age(more.seen)));
+        let seen = Millis(now.0.saturating_sub(clock::age(more.seen)));
         let flows = shared.engine.flows();
-        flows.update(key, |flow| flow.tracker.learn(more.numbers));
+        if let Some(numbers) = more.numbers {
+            flows.update(key, |flow| flow.tracker.learn(numbers));
+        }
         flows.refresh(key, more.sent, more.received, seen)
     }
 
     fn renew(&self) -> io::Result<()> {
-        self.maps.lease.set(monotonic() + nanos(LEASE))
+        self.maps.lease.set(clock::now() + clock::nanos(LEASE))
     }
 
     /// A map that cannot be written is a map from which no flow can be taken back: none may be
@@ -411,19 +349,4 @@ impl Offload {
             );
         }
     }
-}
-
-/// The clock of bpf_ktime_get_ns().
-fn monotonic() -> u64 {
-    // It cannot fail on Linux; 0 would end every lease, which is the safe side.
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| nanos(now.into()))
-}
-
-/// Milliseconds since a moment of that clock.
-fn age(moment: u64) -> u64 {
-    monotonic().saturating_sub(moment) / 1_000_000
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

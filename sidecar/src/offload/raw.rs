@@ -1,13 +1,16 @@
 //! Flows as the kernel's map has them, and back.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
+use sidewall::flow::carry::{Carriage, Numbers, Opening, Step};
 use sidewall::flow::{Counters, FlowKey};
-use sidewall::net::{Direction, Protocol};
+use sidewall::net::{Direction, Originator, Protocol};
 use sidewall::packet::{Tcp, TcpFlags};
 
-use super::Noted;
-use crate::steering::bpf_sys::{RawFlow, RawKey};
+use super::carried::Noted;
+use super::clock::nanos;
+use crate::steering::bpf_sys::{ANSWER, LAST_ACK, RawFlow, RawKey};
 use crate::steering::turns::RawTurn;
 
 pub(super) fn key(flow: &FlowKey) -> RawKey {
@@ -33,6 +36,44 @@ pub(super) fn read(raw: &RawKey) -> Option<FlowKey> {
         peer_port: u16::from_be_bytes(raw.peer_port),
         protocol: Protocol(raw.protocol),
     })
+}
+
+/// A flow as it is entered, `now` being the kernel's clock.
+pub(super) fn entry(
+    carriage: Carriage,
+    originator: Originator,
+    serial: u64,
+    now: u64,
+    review: Duration,
+) -> RawFlow {
+    let with = |numbers: Numbers| RawFlow {
+        seen: now,
+        review: u64::MAX,
+        pod_ack: numbers.pod_ack,
+        peer_next: numbers.peer_next,
+        serial,
+        ..RawFlow::default()
+    };
+    match carriage {
+        Carriage::Opening(lacking) => RawFlow {
+            opening: opening(lacking, originator),
+            expects: lacking.expects,
+            ..with(lacking.numbers)
+        },
+        Carriage::Tcp(numbers) => with(numbers),
+        Carriage::Reviewed => RawFlow {
+            review: now + nanos(review),
+            ..with(Numbers::default())
+        },
+    }
+}
+
+/// The step, and the direction in which it comes.
+const fn opening(lacking: Opening, originator: Originator) -> u32 {
+    match lacking.lacks {
+        Step::Answer => ANSWER + originator.direction().reversed() as u32,
+        Step::LastAck => LAST_ACK + originator.direction() as u32,
+    }
 }
 
 /// A segment that the kernel tells of: whose, in which direction, and what it says.

@@ -38,10 +38,17 @@ pub(crate) struct RawFlow {
     pub(crate) peer_next: u32,
     /// Which entry of the flow this is.
     pub(crate) serial: u64,
-    /// 1 + the direction of the handshake's last acknowledgment, while that is missing.
+    /// The step that a handshake lacks ([`LAST_ACK`], [`ANSWER`]) + the direction in which it comes; 0:
+    /// none.
     pub(crate) opening: u32,
-    pub(crate) zero: u32,
+    /// What that step acknowledges when it is the peer's.
+    pub(crate) expects: u32,
 }
+
+/// `enum opening`: the acknowledgment of the side that asked for the connection.
+pub(crate) const LAST_ACK: u32 = 1;
+/// The SYN ACK of the side that was asked.
+pub(crate) const ANSWER: u32 = 3;
 
 // Without padding: every byte is a field's, so the kernel may read and write them as bytes.
 const _: () = assert!(size_of::<RawKey>() == 16 + 16 + 2 + 2 + 1 + 1 + 2);

@@ -1,10 +1,9 @@
 //! The eBPF programs on single frames (BPF_PROG_TEST_RUN): what passes without user space, what does
 //! not, and what is noted. Next to these, `tests/` has real traffic.
 
-use std::net::Ipv6Addr;
-
-#[path = "bpf_frames.rs"]
 mod frames;
+mod link;
+mod turns;
 
 use super::bpf_load::{Maps, Parameters, Programs, load};
 use super::bpf_sys::{RawFlow, RawKey, run_on};
@@ -133,72 +132,6 @@ fn what_opens_or_ends_and_what_is_unusual_goes_to_user_space() {
 }
 
 #[test]
-fn a_fin_passes_when_user_space_was_told_of_it_and_comes_itself_when_that_cannot_be() {
-    let Some(rig) = Rig::new() else { return };
-    let mut l4 = tcp(FIN | ACK | PSH, b"data");
-    l4[4..8].copy_from_slice(&1000_u32.to_be_bytes());
-    l4[8..12].copy_from_slice(&2000_u32.to_be_bytes());
-    rig.forget();
-    assert_eq!(
-        rig.inwards(&ipv4(TCP, &l4)),
-        JUDGED,
-        "of a flow nobody entered"
-    );
-    assert_eq!(rig.told(), []);
-    rig.carry(TCP);
-    for (frame, key) in [(ipv4(TCP, &l4), v4_key(TCP)), (ipv6(TCP, &l4), v6_key(TCP))] {
-        assert_eq!(rig.inwards(&frame), PASSES);
-        let told = rig.told();
-        let [turn] = told[..] else { panic!("{told:?}") };
-        let wanted = RawTurn {
-            key,
-            at: turn.at,
-            sequence: 1000,
-            acknowledgment: 2000,
-            length: 5,
-            direction: 0,
-            flags: FIN | ACK | PSH,
-        };
-        assert!(turn.at > 0);
-        assert_eq!(turn, wanted);
-    }
-    rig.carry(TCP);
-    let frame = ipv4(TCP, &l4);
-    let passed = (0..10_000).take_while(|_| rig.inwards(&frame) == PASSES);
-    let passed = passed.count();
-    assert!((500..10_000).contains(&passed), "{passed}");
-    assert_eq!(rig.inwards(&frame), JUDGED, "nobody has read");
-    assert_eq!(
-        rig.take(TCP).packets[0],
-        passed as u64,
-        "what is not told of is not carried"
-    );
-    assert_eq!(rig.told().len(), passed);
-    rig.carry(TCP);
-    assert_eq!(rig.inwards(&frame), PASSES);
-}
-
-#[test]
-fn user_space_is_told_of_a_handshake_until_its_last_acknowledgment() {
-    let Some(rig) = Rig::new() else { return };
-    let frame = ipv4(TCP, &tcp(ACK, b""));
-    for (opening, told) in [(0, 0), (1, 1), (2, 3)] {
-        rig.enter(
-            TCP,
-            RawFlow {
-                review: u64::MAX,
-                opening,
-                ..RawFlow::default()
-            },
-        );
-        for _ in 0..3 {
-            assert_eq!(rig.inwards(&frame), PASSES);
-        }
-        assert_eq!(rig.told().len(), told, "opening {opening}");
-    }
-}
-
-#[test]
 fn nothing_is_carried_past_its_time() {
     let Some(rig) = Rig::new() else { return };
     let frame = ipv4(UDP, &udp(b"data"));
@@ -218,65 +151,6 @@ fn nothing_is_carried_past_its_time() {
         JUDGED,
         "user space has not been heard of"
     );
-}
-
-#[test]
-fn what_keeps_the_link_alive_passes_and_nothing_that_looks_like_it() {
-    let Some(rig) = Rig::new() else { return };
-    let nd = |kind: u8, hop_limit: u8, code: u8, to: Ipv6Addr| {
-        let mut frame = ipv6(ICMPV6, &[kind, code, 0, 0, 0, 0, 0, 0]);
-        frame[21] = hop_limit;
-        frame[38..54].copy_from_slice(&to.octets());
-        frame
-    };
-    let link_local: Ipv6Addr = "fe80::1".parse().unwrap();
-    let solicited: Ipv6Addr = "ff02::1:ff00:7".parse().unwrap();
-    let neighbour: Ipv6Addr = "fd00:1::99".parse().unwrap();
-    for to in [link_local, solicited, neighbour] {
-        assert_eq!(rig.outwards(&nd(135, 255, 0, to)), PASSES, "to {to}");
-    }
-    assert_eq!(rig.outwards(&nd(135, 255, 0, PEER6)), JUDGED, "by a router");
-    assert_eq!(rig.inwards(&nd(136, 255, 0, POD6)), PASSES);
-    assert_eq!(
-        rig.inwards(&nd(136, 254, 0, POD6)),
-        JUDGED,
-        "came through a router"
-    );
-    assert_eq!(rig.inwards(&nd(136, 255, 1, POD6)), JUDGED, "no such code");
-    assert_eq!(rig.inwards(&nd(128, 255, 0, POD6)), JUDGED, "an echo");
-
-    let report = |kind: u8, hop_limit: u8, to: &str| {
-        let mut frame = ipv6(
-            0,
-            &[&[ICMPV6, 0, 5, 2, 0, 0, 1, 0, kind][..], &[0; 7]].concat(),
-        );
-        frame[21] = hop_limit;
-        let to: Ipv6Addr = to.parse().unwrap();
-        frame[38..54].copy_from_slice(&to.octets());
-        frame
-    };
-    assert_eq!(rig.outwards(&report(143, 1, "ff02::16")), PASSES);
-    assert_eq!(
-        rig.outwards(&report(143, 2, "ff02::16")),
-        JUDGED,
-        "it would go further"
-    );
-    assert_eq!(
-        rig.outwards(&report(143, 1, "fd00:1::1")),
-        JUDGED,
-        "not to a group"
-    );
-    assert_eq!(rig.outwards(&report(128, 1, "ff02::16")), JUDGED, "an echo");
-
-    let mut others = ipv4(TCP, &tcp(ACK, b""));
-    others[0] = 6;
-    assert_eq!(
-        rig.inwards(&others),
-        STOPS,
-        "a frame that a bridge has flooded"
-    );
-    let arp = arp();
-    assert_eq!((rig.inwards(&arp), rig.outwards(&arp)), (PASSES, PASSES));
 }
 
 #[test]
@@ -320,14 +194,7 @@ fn counts_and_numbers_are_noted() {
     assert_eq!(rig.take(TCP).peer_next, 1000);
 
     // From the pod, what it acknowledges.
-    let (pod, peer) = (v4_key(TCP).pod, v4_key(TCP).peer);
-    let turned = RawKey {
-        pod: peer,
-        peer: pod,
-        pod_port: PEER_PORT.to_be_bytes(),
-        peer_port: POD_PORT.to_be_bytes(),
-        ..v4_key(TCP)
-    };
+    let turned = rig.turned();
     let entry = RawFlow {
         review: u64::MAX,
         ..RawFlow::default()
@@ -407,6 +274,18 @@ impl Rig {
             for key in [v4_key(protocol), v6_key(protocol)] {
                 self.maps.flows.take(&key).unwrap();
             }
+        }
+    }
+
+    /// The TCP flow of the IPv4 frames as it would be if the pod sent them.
+    fn turned(&self) -> RawKey {
+        let key = v4_key(TCP);
+        RawKey {
+            pod: key.peer,
+            peer: key.pod,
+            pod_port: key.peer_port,
+            peer_port: key.pod_port,
+            ..key
         }
     }
 
