@@ -253,3 +253,21 @@ fn a_map_without_room_leaves_the_flow_in_user_space() {
     assert_eq!(offload(&guard).len(), 1);
     assert!(offload(&guard).works());
 }
+
+#[test]
+fn a_connection_is_carried_from_its_first_byte() {
+    const CONNECTIONS: usize = 40;
+    let Some((world, guard)) = carrying(open()) else {
+        return;
+    };
+    for number in 0..CONNECTIONS {
+        let family = number % 2;
+        let before = in_user_space(&guard);
+        let (listener, address) = listen(&world.pod, POD[family]);
+        let mut theirs = connect(&world.node, FRIEND[family], address).unwrap();
+        let (mut ours, _) = listener.accept().unwrap();
+        send(&mut theirs, &mut ours, 1 << 20);
+        let seen = in_user_space(&guard) - before;
+        assert_eq!(seen, 1, "its SYN, and nothing else");
+    }
+}
