@@ -14,12 +14,12 @@ use super::support::*;
 fn list() -> (PodList, SliceName, PeerSlice) {
     let set = SetId::of("peers", &"seed");
     let member = PeerMember {
-        pod: ObjectRef {
+        id: ObjectRef {
             namespace: "fuzz".into(),
             name: "peer".into(),
         },
         addresses: vec![PEER.parse().expect("an address")],
-        labels: [("app".to_owned(), "api".to_owned())].into(),
+        labels: Arc::new([("app".to_owned(), "api".to_owned())].into()),
         workload: None,
         node: None,
     };

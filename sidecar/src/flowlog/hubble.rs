@@ -239,13 +239,13 @@ impl Endpoint {
         match &party.who {
             Who::Pod(pod) => Self {
                 identity: None,
-                namespace: Some(pod.pod.namespace.clone()),
+                namespace: Some(pod.id.namespace.clone()),
                 labels: pod
                     .labels
                     .iter()
                     .map(|(key, value)| format!("k8s:{key}={value}"))
                     .collect(),
-                pod_name: Some(pod.pod.name.clone()),
+                pod_name: Some(pod.id.name.clone()),
                 workloads: pod
                     .workload
                     .as_ref()

@@ -5,7 +5,6 @@ mod restart;
 mod server;
 mod streams;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,9 +83,9 @@ fn admits(peers: &[(&str, &str)]) -> Held {
     };
     for (name, ip) in peers {
         let member = PeerMember {
-            pod: named(name),
+            id: named(name),
             addresses: vec![address(ip)],
-            labels: BTreeMap::from([("app".to_owned(), "api".to_owned())]),
+            labels: Arc::new([("app".to_owned(), "api".to_owned())].into()),
             workload: None,
             node: None,
         };

@@ -102,7 +102,7 @@ async fn what_does_not_concern_the_pod_changes_nothing() {
     settle().await;
     assert_eq!(source.generation(), 1);
     let identity = source.outlets.directory.pod([10, 0, 0, 9].into());
-    assert_eq!(identity.expect("known").pod.name, "other");
+    assert_eq!(identity.expect("known").id.name, "other");
 }
 
 #[tokio::test(start_paused = true)]
@@ -181,7 +181,7 @@ async fn a_cut_watch_goes_on_where_it_was_without_a_new_list() {
     server.apply(Kind::Pods, pod("new", "10.0.0.3"));
     settle().await;
     let identity = source.outlets.directory.pod([10, 0, 0, 3].into());
-    assert_eq!(identity.expect("known").pod.name, "new");
+    assert_eq!(identity.expect("known").id.name, "new");
 }
 
 #[tokio::test(start_paused = true)]
