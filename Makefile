@@ -55,11 +55,12 @@ e2e: setup
 
 .PHONY: soak microbench scale kube-router setup-bench
 
-## bench: what a sidecar costs beside what else could guard a pod, 15 minutes, written to docs/performance.md
-##        (BENCH_ARGS=--quick: three minutes, only printed; a run that was cut short goes on)
+## bench: what a sidecar costs beside what else could guard a pod, 15 minutes, written to docs/performance.md; the sidecar
+##        is the image's (BENCH_ARGS=--quick: three minutes, only printed; a run that was cut short goes on)
 bench: setup-bench kube-router
 	$(CARGO) build --release --locked --workspace
-	./target/release/side-by-side $(BENCH_ARGS)
+	built=$$(./.ci/build-static sidewall-sidecar) && \
+	SIDEWALL_SIDECAR=$(CURDIR)/$$built/sidewall-sidecar ./target/release/side-by-side $(BENCH_ARGS)
 
 ## soak: connections opened and closed at full speed for five minutes; memory flat, no flow left (SOAK_ARGS=minutes)
 soak: setup-bench

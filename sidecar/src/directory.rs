@@ -49,11 +49,11 @@ impl Directory {
     #[must_use]
     pub fn identify(&self, address: IpAddr) -> Option<Identity> {
         let pod = self.pod(address)?;
-        let namespace_labels = self.namespaces.get(&pod.pod.namespace);
+        let namespace_labels = self.namespaces.get(&pod.id.namespace);
         Some(Identity {
-            namespace: pod.pod.namespace.clone(),
-            name: pod.pod.name.clone(),
-            labels: pod.labels.clone(),
+            namespace: pod.id.namespace.clone(),
+            name: pod.id.name.clone(),
+            labels: Labels::clone(&pod.labels),
             namespace_labels: namespace_labels
                 .map(|labels| labels.clone())
                 .unwrap_or_default(),
@@ -77,7 +77,7 @@ impl Directory {
     /// An object is gone.
     pub fn delete(&self, kind: Kind, id: &ObjectRef) {
         match kind {
-            Kind::Pod => self.pods.retain(|_, identity| identity.pod != *id),
+            Kind::Pod => self.pods.retain(|_, identity| identity.id != *id),
             Kind::Service => self.services.retain(|_, name| name != id),
             Kind::Namespace => drop(self.namespaces.remove(&id.name)),
             Kind::NetworkPolicy | Kind::EndpointSlice | Kind::Node => {}
@@ -132,20 +132,18 @@ impl Directory {
     }
 
     fn apply_pod(&self, pod: &Pod) {
-        let identity = identity(pod);
         let addresses: &[IpAddr] = if pod.is_peer() { &pod.addresses } else { &[] };
         let known = |address| {
             let entry = self.pods.get(address);
-            entry.is_some_and(|entry| **entry == identity)
+            entry.is_some_and(|entry| **entry == *pod.member)
         };
         // Most events of a pod are about its status and change nothing here.
         if !addresses.is_empty() && addresses.iter().all(known) {
             return;
         }
         self.delete(Kind::Pod, &pod.id);
-        let identity = Arc::new(identity);
         for address in addresses {
-            self.pods.insert(*address, Arc::clone(&identity));
+            self.pods.insert(*address, Arc::clone(&pod.member));
         }
     }
 
@@ -154,16 +152,6 @@ impl Directory {
         for address in service.all_addresses() {
             self.services.insert(address, service.id.clone());
         }
-    }
-}
-
-fn identity(pod: &Pod) -> PeerMember {
-    PeerMember {
-        pod: pod.id.clone(),
-        addresses: pod.addresses.clone(),
-        labels: pod.labels.clone(),
-        workload: pod.workload.clone(),
-        node: pod.node.clone(),
     }
 }
 
@@ -228,7 +216,7 @@ mod tests {
         };
         directory.delete(Kind::Pod, &old);
         assert_eq!(
-            directory.pod(address("10.0.0.1")).expect("known").pod.name,
+            directory.pod(address("10.0.0.1")).expect("known").id.name,
             "new"
         );
     }

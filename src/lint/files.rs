@@ -34,11 +34,7 @@ impl Files {
                 let place = place(&name, object.line, &object.lines);
                 let (kind, id, value) = (object.kind(), &object.id, object.value.clone());
                 files.give(kind, id.clone(), value, place);
-                let same = |other: &manifest::Manifest| {
-                    (other.kind(), &other.id) != (object.kind(), &object.id)
-                };
-                all.objects.retain(same);
-                all.objects.push(object);
+                all.put(object);
             }
             for workload in found.workloads {
                 workload_places.push(place(&name, workload.line, &workload.lines));

@@ -24,7 +24,7 @@ impl Member for PeerMember {
     const MOST: usize = MOST_MEMBERS;
 
     fn id(&self) -> &ObjectRef {
-        &self.pod
+        &self.id
     }
 
     fn members(members: Vec<Arc<Self>>) -> Members {

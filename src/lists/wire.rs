@@ -3,7 +3,6 @@
 //! Plain serde values, the same on both sides. The controller wraps them into Kubernetes objects
 //! (`spec` of `AllowList` and `PeerSlice`); [`super::held`] puts them together again.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,9 +13,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::policy::allow_list::{DirectionList, ObjectRef};
-use crate::policy::cluster::Workload;
+pub use crate::policy::cluster::PeerMember;
 use crate::policy::cluster::services::{Endpoint, Service, ServicePort};
-use crate::policy::selector::Labels;
 
 /// Most members of a slice: a change of one pod costs each list that names it one slice.
 pub const MOST_MEMBERS: usize = 256;
@@ -115,26 +113,6 @@ pub enum Members {
     Peers(Vec<Arc<PeerMember>>),
     /// Services, by namespace and name.
     Services(Vec<Arc<ServiceMember>>),
-}
-
-/// A pod in a set. Only `addresses` decide; the rest is for the log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct PeerMember {
-    /// Its namespace and name.
-    #[serde(flatten)]
-    pub pod: ObjectRef,
-    /// Those of its addresses that are in the set.
-    pub addresses: Vec<IpAddr>,
-    /// Its labels.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: Labels,
-    /// What made it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub workload: Option<Workload>,
-    /// The node it runs on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node: Option<String>,
 }
 
 /// A Service in a set, with what stands behind it.

@@ -141,6 +141,20 @@ impl Manifest {
     }
 }
 
+impl Manifests {
+    /// Adds an object; one of its kind and name is replaced where it stands, as `kubectl apply` would
+    /// have it, and returned with its position.
+    pub fn put(&mut self, object: Manifest) -> Option<(usize, Manifest)> {
+        let same = |other: &Manifest| (other.kind(), &other.id) == (object.kind(), &object.id);
+        let Some(at) = self.objects.iter().position(same) else {
+            self.objects.push(object);
+            return None;
+        };
+        let earlier = self.objects.get_mut(at)?;
+        Some((at, std::mem::replace(earlier, object)))
+    }
+}
+
 /// Reads a file's text. `file` is only a name for mistakes.
 #[must_use]
 pub fn read(file: &str, text: &str) -> Manifests {

@@ -12,11 +12,12 @@ pub mod services;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
 pub use self::change::Change;
-pub use self::directory::{Identity, Known, Workload};
+pub use self::directory::{Identity, Known, PeerMember, Workload};
 use self::objects::{Namespace, Node, Object, Pod};
 use self::services::{EndpointSlice, Service};
 use super::allow_list::ObjectRef;
@@ -54,21 +55,21 @@ impl Kind {
 /// What is known of the cluster. Objects that belong to no namespace are kept under an empty one.
 #[derive(Debug, Clone, Default)]
 pub struct Cluster {
-    namespaces: BTreeMap<ObjectRef, Namespace>,
-    pods: BTreeMap<ObjectRef, Pod>,
-    policies: BTreeMap<ObjectRef, AnyPolicy>,
-    services: BTreeMap<ObjectRef, Service>,
-    slices: BTreeMap<ObjectRef, EndpointSlice>,
-    nodes: BTreeMap<ObjectRef, Node>,
+    namespaces: BTreeMap<Arc<ObjectRef>, Namespace>,
+    pods: BTreeMap<Arc<ObjectRef>, Pod>,
+    policies: BTreeMap<Arc<ObjectRef>, AnyPolicy>,
+    services: BTreeMap<Arc<ObjectRef>, Service>,
+    slices: BTreeMap<Arc<ObjectRef>, EndpointSlice>,
+    nodes: BTreeMap<Arc<ObjectRef>, Node>,
     /// Who has, or may have, an address: one as a rule, so a list of just that many. In order.
-    by_address: HashMap<IpAddr, Vec<(Kind, ObjectRef)>, RandomState>,
+    by_address: HashMap<IpAddr, Vec<(Kind, Arc<ObjectRef>)>, RandomState>,
 }
 
 impl Cluster {
     /// Adds an object or puts it in the place of an earlier one of its name.
     pub fn apply(&mut self, object: Object) -> Change {
         let kind = object.kind();
-        let id = object.id().clone();
+        let id = Arc::new(object.id().clone());
         for address in object.addresses() {
             let owners = self.by_address.entry(address).or_default();
             let owner = (kind, id.clone());
@@ -94,7 +95,7 @@ impl Cluster {
             );
         }
         if change {
-            Change::of(kind, id)
+            Change::of(kind, Arc::unwrap_or_clone(id))
         } else {
             Change::nothing()
         }
@@ -213,12 +214,12 @@ impl Cluster {
     /// The names of all objects of a kind, in order.
     pub(crate) fn ids(&self, kind: Kind) -> Box<dyn Iterator<Item = &ObjectRef> + '_> {
         match kind {
-            Kind::Namespace => Box::new(self.namespaces.keys()),
-            Kind::Pod => Box::new(self.pods.keys()),
-            Kind::NetworkPolicy => Box::new(self.policies.keys()),
-            Kind::Service => Box::new(self.services.keys()),
-            Kind::EndpointSlice => Box::new(self.slices.keys()),
-            Kind::Node => Box::new(self.nodes.keys()),
+            Kind::Namespace => Box::new(self.namespaces.keys().map(Arc::as_ref)),
+            Kind::Pod => Box::new(self.pods.keys().map(Arc::as_ref)),
+            Kind::NetworkPolicy => Box::new(self.policies.keys().map(Arc::as_ref)),
+            Kind::Service => Box::new(self.services.keys().map(Arc::as_ref)),
+            Kind::EndpointSlice => Box::new(self.slices.keys().map(Arc::as_ref)),
+            Kind::Node => Box::new(self.nodes.keys().map(Arc::as_ref)),
         }
     }
 
@@ -235,7 +236,7 @@ impl Cluster {
     fn forget(&mut self, kind: Kind, id: &ObjectRef, addresses: impl Iterator<Item = IpAddr>) {
         for address in addresses {
             if let Some(owners) = self.by_address.get_mut(&address) {
-                owners.retain(|(of, owner)| (*of, owner) != (kind, id));
+                owners.retain(|(of, owner)| (*of, &**owner) != (kind, id));
                 if owners.is_empty() {
                     self.by_address.remove(&address);
                 }
@@ -260,8 +261,8 @@ trait Addressed: PartialEq {
 
 /// Puts a value in; the old one's addresses, if there was one, and whether anything is different.
 fn replace<T: Addressed>(
-    map: &mut BTreeMap<ObjectRef, T>,
-    id: ObjectRef,
+    map: &mut BTreeMap<Arc<ObjectRef>, T>,
+    id: Arc<ObjectRef>,
     new: T,
 ) -> (Option<Vec<IpAddr>>, bool) {
     match map.get_mut(&id) {

@@ -6,12 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::seen::Seen;
 use super::{LeftOut, Options};
 use crate::flows::{Endpoint, Flow, Line, Verdict};
 use crate::net::{Direction, Protocol};
 use crate::policy::allow_list::ObjectRef;
+use crate::policy::cluster::PeerMember;
 use crate::policy::cluster::objects::Pod;
 use crate::verdict::{Because, Reason};
 
@@ -200,17 +202,22 @@ impl Evidence {
 /// The pod as its line knows it. Its address is left out: by now it may be another's.
 fn pod(id: &ObjectRef, endpoint: &Endpoint) -> Pod {
     let labels = endpoint.pod_labels();
-    Pod {
+    let member = PeerMember {
         id: id.clone(),
-        labels: labels
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect(),
+        labels: Arc::new(
+            labels
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+        ),
         addresses: Vec::new(),
+        workload: endpoint.workloads.first().cloned(),
+        node: None,
+    };
+    Pod {
+        member: Arc::new(member),
         host_network: false,
         finished: false,
-        node: None,
         node_addresses: Vec::new(),
         named_ports: Vec::new(),
-        workload: endpoint.workloads.first().cloned(),
     }
 }

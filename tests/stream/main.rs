@@ -4,7 +4,6 @@ mod kept;
 mod lines;
 mod receiver;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -41,9 +40,9 @@ fn set() -> SetId {
 fn slice(members: &[(&str, &str)]) -> (SliceName, PeerSlice) {
     let member = |(name, ip): &(&str, &str)| {
         Arc::new(PeerMember {
-            pod: named(name),
+            id: named(name),
             addresses: vec![address(ip)],
-            labels: BTreeMap::from([("app".to_owned(), "api".to_owned())]),
+            labels: Arc::new([("app".to_owned(), "api".to_owned())].into()),
             workload: None,
             node: Some("node-1".into()),
         })

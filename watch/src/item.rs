@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::kind::Kind;
+use crate::labels::SharedLabels;
 use crate::reflector::{Message, Patience, Reflector};
 use crate::slim::{
     MODE_ANNOTATION, SlimEndpointSlice, SlimNamespace, SlimNode, SlimPod, SlimPolicy, SlimService,
@@ -56,7 +57,14 @@ impl Source {
                 self.spawn(kind, None, self.unnamespaced(), convert, tasks);
             }
             Kind::Pods => {
-                let convert = |slim: SlimPod| item(&Pod::from(slim));
+                let mut known = SharedLabels::default();
+                let convert = move |slim: SlimPod| {
+                    let mut item = item(&Pod::from(slim));
+                    if let Object::Pod(pod) = &mut item.object {
+                        known.share(&mut pod.labels);
+                    }
+                    item
+                };
                 self.spawn(kind, namespace, self.api(namespace), convert, tasks);
             }
             Kind::Services => {
@@ -96,7 +104,7 @@ impl Source {
         kind: Kind,
         namespace: Option<&str>,
         api: Api<K>,
-        convert: fn(K) -> Item,
+        convert: impl FnMut(K) -> Item + Send + Sync + 'static,
         tasks: &mut JoinSet<()>,
     ) where
         K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
@@ -106,7 +114,7 @@ impl Source {
             api,
             kind,
             namespace: namespace.map(str::to_owned),
-            convert,
+            convert: Box::new(convert),
             events: self.events.clone(),
             patience: self.patience,
             page: self.page,

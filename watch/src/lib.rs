@@ -9,6 +9,7 @@
 pub mod backoff;
 pub mod item;
 pub mod kind;
+mod labels;
 pub mod pace;
 pub mod problem;
 pub mod reflector;

@@ -99,7 +99,7 @@ pub struct Reflector<K, T> {
     /// The namespace that `api` is limited to, for messages.
     pub namespace: Option<String>,
     /// From the wire's form to the index's; runs at once, so that pages do not pile up.
-    pub convert: fn(K) -> T,
+    pub convert: Box<dyn FnMut(K) -> T + Send + Sync>,
     /// Where it all goes.
     pub events: mpsc::Sender<Message<T>>,
     /// How long to wait.
@@ -114,7 +114,7 @@ where
     T: Send,
 {
     /// Runs until nobody listens to the events any more.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let mut backoff = Backoff::default();
         let mut version = None;
         let mut page = Some(self.page);
@@ -158,7 +158,7 @@ where
     }
 
     /// Everything there is, page by page, handed over whole; returns the version to watch from.
-    async fn list(&self, page: Option<u32>) -> Result<String, Failure> {
+    async fn list(&mut self, page: Option<u32>) -> Result<String, Failure> {
         let mut objects = Vec::new();
         let mut params = ListParams {
             limit: page,
@@ -170,7 +170,7 @@ where
                 Ok(Err(error)) => return Err(self.problem(Verb::List, Cause::from(&error))),
                 Err(_) => return Err(self.problem(Verb::List, Cause::Stalled)),
             };
-            objects.extend(list.items.into_iter().map(self.convert));
+            objects.extend(list.items.into_iter().map(&mut self.convert));
             params.continue_token = list.metadata.continue_.filter(|token| !token.is_empty());
             if params.continue_token.is_some() {
                 continue;
@@ -191,7 +191,7 @@ where
     }
 
     /// Watches from `version`, moving it along, until the server ends it in its time.
-    async fn watch(&self, version: &mut String) -> Result<(), Failure> {
+    async fn watch(&mut self, version: &mut String) -> Result<(), Failure> {
         let params = WatchParams::default().timeout(WATCH_SECONDS);
         let events = match timeout(self.patience.answer, self.api.watch(&params, version)).await {
             Ok(Ok(events)) => events,
@@ -208,7 +208,8 @@ where
                 None => return Ok(()),
                 Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
                     self.advance(version, object.meta())?;
-                    self.send(Event::Apply((self.convert)(object))).await?;
+                    let object = (self.convert)(object);
+                    self.send(Event::Apply(object)).await?;
                 }
                 Some(Ok(WatchEvent::Deleted(object))) => {
                     self.advance(version, object.meta())?;

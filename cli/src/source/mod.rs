@@ -162,7 +162,7 @@ impl Source {
                 *ignored.entry(one.kind).or_default() += 1;
             }
             for object in found.objects {
-                source.take(object, &file.name, &mut all.objects, &mut places);
+                source.take(object, &file.name, &mut all, &mut places);
             }
             for workload in found.workloads {
                 let same = |other: &&mut manifest::WorkloadManifest| {
@@ -196,34 +196,27 @@ impl Source {
         Self::from_files(vec![File::named(name, text.to_owned())])
     }
 
-    /// An object that an earlier file has too takes its place, as `kubectl apply` would have it.
+    /// An object that an earlier file has too takes its place, and both are named.
     fn take(
         &mut self,
         object: Manifest,
         file: &str,
-        into: &mut Vec<Manifest>,
+        into: &mut Manifests,
         places: &mut Vec<String>,
     ) {
-        let same = |other: &Manifest| (other.kind(), &other.id) == (object.kind(), &object.id);
-        match into.iter().position(same) {
-            Some(at) => {
-                if let (Some(earlier), Some(place)) = (into.get_mut(at), places.get_mut(at)) {
-                    if earlier.value != object.value {
-                        self.notes.push(format!(
-                            "{:?} {} of {place} is replaced by {file}:{}",
-                            object.kind(),
-                            object.id,
-                            object.line
-                        ));
-                    }
-                    *earlier = object;
-                    file.clone_into(place);
-                }
+        let Some((at, earlier)) = into.put(object) else {
+            return places.push(file.to_owned());
+        };
+        if let (Some(object), Some(place)) = (into.objects.get(at), places.get_mut(at)) {
+            if earlier.value != object.value {
+                self.notes.push(format!(
+                    "{:?} {} of {place} is replaced by {file}:{}",
+                    object.kind(),
+                    object.id,
+                    object.line
+                ));
             }
-            None => {
-                into.push(object);
-                places.push(file.to_owned());
-            }
+            file.clone_into(place);
         }
     }
 

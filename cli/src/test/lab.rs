@@ -187,11 +187,7 @@ fn objects(files: &[File]) -> Vec<Value> {
     for file in files {
         let found = manifest::read(&file.name, &file.text);
         for object in found.objects {
-            // As `kubectl apply` would have it, the last of a name counts.
-            let other =
-                |one: &manifest::Manifest| (one.kind(), &one.id) != (object.kind(), &object.id);
-            all.objects.retain(other);
-            all.objects.push(object);
+            all.put(object);
         }
         all.workloads.extend(found.workloads);
     }

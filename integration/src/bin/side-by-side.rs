@@ -83,7 +83,8 @@ async fn work(args: &Args) -> Result<Vec<String>> {
         return Ok(outcome.problems());
     }
     if args.memory {
-        known_pods::measure(&tell).await?;
+        let idle = known_pods::measure(&tell).await?;
+        publish(args, &[("memory", Some(report::idle(&idle)))])?;
         return Ok(Vec::new());
     }
     if let Some(folder) = &args.micro {
@@ -100,7 +101,7 @@ async fn work(args: &Args) -> Result<Vec<String>> {
         &[
             ("side-by-side", Some(report::side_by_side(&records, plots))),
             ("changes", report::changes(&records)),
-            ("memory", report::idle(&records)),
+            ("memory", records.idle.as_deref().map(report::idle)),
         ],
     )?;
     if let Some(page) = &args.write {

@@ -214,12 +214,12 @@ impl Names<'_> {
             return None;
         };
         let pod = answer.identity.as_ref().map(|identity| PeerMember {
-            pod: ObjectRef {
+            id: ObjectRef {
                 namespace: identity.namespace.clone(),
                 name: identity.name.clone(),
             },
             addresses: vec![address],
-            labels: identity.labels.clone(),
+            labels: Arc::new(identity.labels.clone()),
             workload: identity.workload.clone(),
             node: None,
         });

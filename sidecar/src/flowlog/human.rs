@@ -71,7 +71,7 @@ fn party(party: &Party) -> String {
         std::net::SocketAddr::new(party.address, party.port).to_string()
     };
     match &party.who {
-        Who::Pod(pod) => format!("{} {address}", name(&pod.pod)),
+        Who::Pod(pod) => format!("{} {address}", name(&pod.id)),
         Who::Service(service) => format!("service {} {address}", name(service)),
         Who::Node => format!("node {address}"),
         Who::World => address,

@@ -28,7 +28,6 @@ use std::time::Duration;
 use sidewall::flow::Millis;
 use sidewall::lists::wire::PeerMember;
 use sidewall::policy::allow_list::{AllowList, ObjectRef};
-use sidewall::policy::selector::Labels;
 use sidewall::record::FlowRecord;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
@@ -158,9 +157,9 @@ struct FlowLog {
 impl FlowLog {
     fn new(sources: Sources, format: Format, rate: u32) -> Self {
         let own = Arc::new(PeerMember {
-            pod: sources.pod.clone(),
+            id: sources.pod.clone(),
             addresses: Vec::new(),
-            labels: Labels::new(),
+            labels: Arc::default(),
             workload: None,
             node: sources.node.clone(),
         });
@@ -322,7 +321,7 @@ impl FlowLog {
     fn node(&mut self, pod: std::net::IpAddr) -> String {
         if self.own.node.is_none()
             && let Some(identity) = self.sources.directory.pod(pod)
-            && identity.pod == self.own.pod
+            && identity.id == self.own.id
         {
             self.own = identity;
         }

@@ -5,7 +5,6 @@ mod restart;
 mod server;
 mod streams;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,14 +23,7 @@ use self::server::Server;
 use super::cache::Cache;
 use super::{Patience, with};
 use crate::metrics::Metrics;
-use crate::watch::Outlets;
-use crate::watch::testing::outlets;
-
-/// The source at work, with a clock that runs as fast as nothing happens.
-struct Source {
-    outlets: Outlets,
-    task: tokio::task::JoinHandle<()>,
-}
+use crate::watch::testing::{Source, outlets, settle};
 
 impl Source {
     fn start(server: &Server) -> Self {
@@ -43,23 +35,12 @@ impl Source {
         outlets.metrics = Arc::new(Metrics::for_lists().expect("metrics"));
         let uid = Some("u-1".to_owned());
         let patience = Patience::default();
-        let task = with(server.client(), outlets.clone(), uid, cache, patience);
-        Self {
-            outlets,
-            task: tokio::spawn(task),
-        }
+        let work = with(server.client(), outlets.clone(), uid, cache, patience);
+        Self::spawn(outlets, work)
     }
 
     async fn current(server: &Server) -> Self {
-        let source = Self::start(server);
-        settle().await;
-        assert!(source.outlets.status.is_synced(), "{:?}", source.problem());
-        source
-    }
-
-    fn generation(&self) -> u64 {
-        let in_force = self.outlets.published.in_force();
-        in_force.map_or(0, |in_force| in_force.generation)
+        Self::start(server).in_force().await
     }
 
     /// Whom the list in force admits.
@@ -68,25 +49,10 @@ impl Source {
         Some(in_force.list.peer_sets[0].hosts.clone())
     }
 
-    fn problem(&self) -> Option<String> {
-        self.outlets.status.problem()
-    }
-
     fn metrics(&self) -> String {
         let shared = crate::testing::shared();
         self.outlets.metrics.render(&shared, &Default::default())
     }
-}
-
-impl Drop for Source {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// Long enough for what is under way, and for no wait between two tries.
-async fn settle() {
-    sleep(Duration::from_millis(90)).await;
 }
 
 /// Long enough for the first waits.
@@ -117,9 +83,9 @@ fn admits(peers: &[(&str, &str)]) -> Held {
     };
     for (name, ip) in peers {
         let member = PeerMember {
-            pod: named(name),
+            id: named(name),
             addresses: vec![address(ip)],
-            labels: BTreeMap::from([("app".to_owned(), "api".to_owned())]),
+            labels: Arc::new([("app".to_owned(), "api".to_owned())].into()),
             workload: None,
             node: None,
         };

@@ -222,9 +222,9 @@ pub(super) async fn follow_own(client: Client, outlets: &Outlets, changed: Arc<N
                 ..
             }) if own.namespace == outlets.pod.namespace && own.name == outlets.pod.name => {
                 outlets.directory.set_own(PeerMember {
-                    pod: outlets.pod.clone(),
+                    id: outlets.pod.clone(),
                     addresses: in_force.list.addresses.clone(),
-                    labels: own.labels,
+                    labels: Arc::new(own.labels),
                     workload: own.workload,
                     node: None,
                 });

@@ -2,10 +2,13 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sidewall::engine::Mode;
 use sidewall::policy::allow_list::ObjectRef;
 use sidewall::policy::lookup::LookupOptions;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use super::Outlets;
 use super::status::SourceStatus;
@@ -29,4 +32,46 @@ pub(crate) fn outlets() -> Outlets {
         metrics: Arc::new(Metrics::new().expect("metrics")),
         status: Arc::new(SourceStatus::default()),
     }
+}
+
+/// A source at work, with a clock that runs as fast as nothing happens.
+pub(crate) struct Source {
+    pub(crate) outlets: Outlets,
+    task: JoinHandle<()>,
+}
+
+impl Source {
+    pub(crate) fn spawn(outlets: Outlets, work: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self {
+            outlets,
+            task: tokio::spawn(work),
+        }
+    }
+
+    /// When its first list is in force.
+    pub(crate) async fn in_force(self) -> Self {
+        settle().await;
+        assert!(self.outlets.status.is_synced(), "{:?}", self.problem());
+        self
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        let in_force = self.outlets.published.in_force();
+        in_force.map_or(0, |in_force| in_force.generation)
+    }
+
+    pub(crate) fn problem(&self) -> Option<String> {
+        self.outlets.status.problem()
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Long enough for what is under way, and for no wait between two tries.
+pub(crate) async fn settle() {
+    sleep(Duration::from_millis(90)).await;
 }

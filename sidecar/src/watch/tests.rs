@@ -13,45 +13,26 @@ use super::kind::Kind;
 use super::problem::Verb;
 use super::reflector::Patience;
 use super::slim::MODE_ANNOTATION;
-use super::testing::outlets;
+use super::testing::{Source, outlets, settle};
 use super::*;
 
 fn deny(name: &str) -> Value {
     json!({"metadata": {"namespace": "shop", "name": name}, "spec": {"podSelector": {}}})
 }
 
-/// The source at work on a server, with a clock that runs as fast as nothing happens.
-struct Source {
-    outlets: Outlets,
-    task: tokio::task::JoinHandle<()>,
-}
-
 impl Source {
-    fn start(server: &Server) -> Self {
+    fn watching(server: &Server) -> Self {
         let outlets = outlets();
         let patience = Patience {
             answer: Duration::from_secs(10),
             silence: Duration::from_secs(300),
         };
-        let task = tokio::spawn(run(
-            server.client(),
-            outlets.clone(),
-            patience,
-            Pace::default(),
-        ));
-        Self { outlets, task }
+        let work = run(server.client(), outlets.clone(), patience, Pace::default());
+        Self::spawn(outlets, work)
     }
 
     async fn synced(server: &Server) -> Self {
-        let source = Self::start(server);
-        settle().await;
-        assert!(source.outlets.status.is_synced(), "{:?}", source.problem());
-        source
-    }
-
-    fn generation(&self) -> u64 {
-        let in_force = self.outlets.published.in_force();
-        in_force.map_or(0, |in_force| in_force.generation)
+        Self::watching(server).in_force().await
     }
 
     /// The policies that isolate the pod for ingress; `None` before anything is in force.
@@ -60,21 +41,6 @@ impl Source {
         let policies = in_force.list.ingress.isolated_by.iter();
         Some(policies.map(|policy| policy.name.clone()).collect())
     }
-
-    fn problem(&self) -> Option<String> {
-        self.outlets.status.problem()
-    }
-}
-
-impl Drop for Source {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// Long enough for what is under way, and for no back-off.
-async fn settle() {
-    sleep(Duration::from_millis(90)).await;
 }
 
 /// Long enough for the first back-offs.
@@ -87,7 +53,7 @@ async fn nothing_is_in_force_before_every_kind_was_read_in_full() {
     for kind in Kind::DECIDING {
         let server = Server::new();
         server.instead(kind, Verb::List, Instead::Silence);
-        let source = Source::start(&server);
+        let source = Source::watching(&server);
         settle().await;
         assert_eq!(source.generation(), 0, "{kind} is missing");
         assert!(!source.outlets.status.is_synced());
@@ -136,7 +102,7 @@ async fn what_does_not_concern_the_pod_changes_nothing() {
     settle().await;
     assert_eq!(source.generation(), 1);
     let identity = source.outlets.directory.pod([10, 0, 0, 9].into());
-    assert_eq!(identity.expect("known").pod.name, "other");
+    assert_eq!(identity.expect("known").id.name, "other");
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,7 +181,7 @@ async fn a_cut_watch_goes_on_where_it_was_without_a_new_list() {
     server.apply(Kind::Pods, pod("new", "10.0.0.3"));
     settle().await;
     let identity = source.outlets.directory.pod([10, 0, 0, 3].into());
-    assert_eq!(identity.expect("known").pod.name, "new");
+    assert_eq!(identity.expect("known").id.name, "new");
 }
 
 #[tokio::test(start_paused = true)]
@@ -267,7 +233,7 @@ async fn a_403_names_the_missing_rule_and_the_pod_stays_closed() {
         Verb::List,
         Instead::Status(403, "endpointslices.discovery.k8s.io is forbidden", true),
     );
-    let source = Source::start(&server);
+    let source = Source::watching(&server);
     recover().await;
     assert_eq!(source.generation(), 0);
     let problem = source.problem().expect("a problem");
@@ -299,7 +265,7 @@ async fn a_server_that_falls_silent_is_left() {
 async fn an_own_pod_that_does_not_exist_keeps_the_pod_closed_and_is_told() {
     let server = Server::new();
     let own = server.take(Kind::Pods, "db");
-    let source = Source::start(&server);
+    let source = Source::watching(&server);
     settle().await;
     assert_eq!(source.generation(), 0);
     assert!(!source.outlets.status.is_synced());

@@ -226,9 +226,9 @@ pub fn admits(peers: &[(String, IpAddr)]) -> Held {
     };
     for peers in peers.chunks(256) {
         let member = |(name, address): &(String, IpAddr)| PeerMember {
-            pod: named(name),
+            id: named(name),
             addresses: vec![*address],
-            labels: labels.clone().into(),
+            labels: Arc::new(labels.clone().into()),
             workload: None,
             node: Some("node-1".to_owned()),
         };

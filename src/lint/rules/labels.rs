@@ -110,7 +110,7 @@ impl Entry<'_> {
         found: &mut Found,
     ) {
         let theirs = || namespaces.iter().flat_map(|name| context.pods_in(name));
-        let labels: Vec<&Labels> = theirs().map(|pod| &pod.labels).collect();
+        let labels: Vec<&Labels> = theirs().map(|pod| &*pod.labels).collect();
         // Of a namespace without pods nothing is known, unless the cluster is there as a whole.
         let unknown = labels.is_empty() && !context.input.whole;
         if unknown || labels.iter().any(|labels| selector.matches(labels)) {

@@ -36,7 +36,7 @@ pub(super) fn check(context: &Context<'_>, found: &mut Found) {
             found.add(&RULE, subject.given, "spec.podSelector", message, fix);
             continue;
         }
-        let labels: Vec<_> = context.pods_in(namespace).map(|pod| &pod.labels).collect();
+        let labels: Vec<_> = context.pods_in(namespace).map(|pod| &*pod.labels).collect();
         let mut elsewhere = context
             .cluster
             .pods()

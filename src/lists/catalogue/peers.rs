@@ -85,14 +85,8 @@ impl Index {
         };
         self.classify(key, pod);
         let old = self.pods.get(key).and_then(|entry| entry.member.clone());
-        let new = pod.is_peer().then(|| PeerMember {
-            pod: pod.id.clone(),
-            addresses: pod.addresses.clone(),
-            labels: pod.labels.clone(),
-            workload: pod.workload.clone(),
-            node: pod.node.clone(),
-        });
-        if old.as_deref() != new.as_ref() {
+        let new = pod.is_peer().then(|| Arc::clone(&pod.member));
+        if old != new {
             self.move_peer(key, old.as_deref(), new);
         }
         key
@@ -133,11 +127,10 @@ impl Index {
         key
     }
 
-    fn move_peer(&mut self, key: PodKey, old: Option<&PeerMember>, new: Option<PeerMember>) {
+    fn move_peer(&mut self, key: PodKey, old: Option<&PeerMember>, new: Option<Arc<PeerMember>>) {
         let Some(entry) = self.pods.get_mut(key) else {
             return;
         };
-        let new = new.map(Arc::new);
         entry.member.clone_from(&new);
         let (namespace, before) = (entry.id.namespace.clone(), entry.sets.clone());
         let space = self.space(&namespace);
@@ -190,7 +183,7 @@ impl Index {
     fn classify(&mut self, key: PodKey, pod: &Pod) {
         let name = ClassName {
             namespace: pod.id.namespace.clone(),
-            labels: pod.labels.clone(),
+            labels: Labels::clone(&pod.labels),
             named_ports: pod.named_ports.clone(),
             host_network: pod.host_network,
         };

@@ -1,6 +1,7 @@
 //! Who has an address: for logs, explanations and the command line. No verdict depends on it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::JsonSchema;
@@ -21,6 +22,30 @@ pub struct Workload {
     pub kind: String,
     /// Its name.
     pub name: String,
+}
+
+/// A pod by name, addresses and labels. In a set only `addresses` decide; the rest is for the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerMember {
+    /// Its namespace and name.
+    #[serde(flatten)]
+    pub id: ObjectRef,
+    /// Those of its addresses that are in the set.
+    pub addresses: Vec<IpAddr>,
+    /// Its labels.
+    #[serde(default, skip_serializing_if = "no_labels")]
+    pub labels: Arc<Labels>,
+    /// What made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<Workload>,
+    /// The node it runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+}
+
+fn no_labels(labels: &Labels) -> bool {
+    labels.is_empty()
 }
 
 /// Who a pod is.
@@ -78,7 +103,7 @@ impl Cluster {
     }
 
     /// All that have, or may have, an address, by kind and name.
-    pub(crate) fn owners(&self, address: IpAddr) -> &[(Kind, ObjectRef)] {
+    pub(crate) fn owners(&self, address: IpAddr) -> &[(Kind, Arc<ObjectRef>)] {
         self.by_address
             .get(&address)
             .map(Vec::as_slice)
@@ -128,7 +153,7 @@ impl Cluster {
         Identity {
             namespace,
             name,
-            labels: pod.labels.clone(),
+            labels: Labels::clone(&pod.labels),
             namespace_labels: namespace_labels.unwrap_or_default(),
             workload: pod.workload.clone(),
         }

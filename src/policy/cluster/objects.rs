@@ -5,13 +5,15 @@
 //! selector, a port that is not known is no named port's number.
 
 use std::net::IpAddr;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1::EndpointSlice as ApiEndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::directory::Workload;
+use super::directory::{PeerMember, Workload};
 use super::services::{EndpointSlice, Service};
 use super::{Kind, unnamespaced};
 use crate::net::Protocol;
@@ -45,27 +47,35 @@ pub struct Namespace {
     pub labels: Labels,
 }
 
-/// A pod.
+/// A pod: a [`PeerMember`] and more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pod {
-    /// Its namespace and name.
-    pub id: ObjectRef,
-    /// Its labels.
-    pub labels: Labels,
-    /// Its addresses (`status.podIPs`), both families; the node's if it has the host's network.
-    pub addresses: Vec<IpAddr>,
+    /// Who it is, and its addresses (`status.podIPs`; the node's if it has the host's network). Shared
+    /// with all that names it: most of what a pod takes in memory are its labels.
+    pub member: Arc<PeerMember>,
     /// It shares its node's network.
     pub host_network: bool,
     /// It has finished (phase Succeeded or Failed): its addresses may already be another's.
     pub finished: bool,
-    /// The node it runs on.
-    pub node: Option<String>,
-    /// That node's addresses (`status.hostIPs`).
+    /// Its node's addresses (`status.hostIPs`).
     pub node_addresses: Vec<IpAddr>,
     /// Its containers' ports that have a name.
     pub named_ports: Vec<NamedPort>,
-    /// What made it.
-    pub workload: Option<Workload>,
+}
+
+impl Deref for Pod {
+    type Target = PeerMember;
+
+    fn deref(&self) -> &PeerMember {
+        &self.member
+    }
+}
+
+/// Changes this pod only.
+impl DerefMut for Pod {
+    fn deref_mut(&mut self) -> &mut PeerMember {
+        Arc::make_mut(&mut self.member)
+    }
 }
 
 /// A container port with a name.
@@ -173,16 +183,19 @@ impl From<&core::Pod> for Object {
             .unwrap_or_default();
         let host_ips = host_ips.iter().map(|ip| ip.ip.as_str());
         let host_ip = status.and_then(|status| status.host_ip.as_deref());
-        Self::Pod(Box::new(Pod {
+        let member = PeerMember {
             id: namespaced(&object.metadata),
-            labels: object.metadata.labels.clone().unwrap_or_default(),
+            labels: Arc::new(object.metadata.labels.clone().unwrap_or_default()),
             addresses: addresses(pod_ip.into_iter().chain(pod_ips)),
+            node: spec.and_then(|spec| spec.node_name.clone()),
+            workload: Workload::of(&object.metadata),
+        };
+        Self::Pod(Box::new(Pod {
+            member: Arc::new(member),
             host_network: spec.and_then(|spec| spec.host_network).unwrap_or(false),
             finished: matches!(phase, Some("Succeeded" | "Failed")),
-            node: spec.and_then(|spec| spec.node_name.clone()),
             node_addresses: addresses(host_ip.into_iter().chain(host_ips)),
             named_ports: spec.map(named_ports).unwrap_or_default(),
-            workload: Workload::of(&object.metadata),
         }))
     }
 }

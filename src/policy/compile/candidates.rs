@@ -27,7 +27,7 @@ impl<'a> Candidates<'a> {
         let mut by_label: HashMap<_, Vec<usize>, _> = HashMap::default();
         let mut by_port: HashMap<_, Vec<usize>, _> = HashMap::default();
         for (position, pod) in pods.iter().enumerate() {
-            for (key, value) in &pod.labels {
+            for (key, value) in &*pod.labels {
                 by_label
                     .entry((key.as_str(), value.as_str()))
                     .or_default()

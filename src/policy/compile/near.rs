@@ -7,10 +7,13 @@
 //! may lead to a node, or whose address may be a node's, is kept for everybody ([`Scope::Outside`]).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::policy::allow_list::{DirectionList, NamespaceCriterion, PeerCriterion, Selector};
+use crate::policy::allow_list::{
+    DirectionList, NamespaceCriterion, ObjectRef, PeerCriterion, Selector,
+};
 use crate::policy::cluster::services::{Endpoint, EndpointSlice, Service};
 use crate::policy::cluster::{Cluster, Kind};
 
@@ -100,7 +103,7 @@ impl Homes {
                 self.namespaces.insert(pod.id.namespace.clone());
             }
         }
-        let of_node = |(kind, id): &(Kind, _)| match kind {
+        let of_node = |(kind, id): &(Kind, Arc<ObjectRef>)| match kind {
             Kind::Node => true,
             Kind::Pod => cluster.pod(id).is_some_and(|pod| pod.host_network),
             _ => false,

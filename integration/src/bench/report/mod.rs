@@ -13,6 +13,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::axis::{Column, Point, Row};
+use super::known_pods::Idle;
 use super::record::Records;
 use crate::stats::percentile;
 
@@ -99,9 +100,9 @@ pub fn changes(records: &Records) -> Option<String> {
 
 /// The table of sidecars without traffic.
 #[must_use]
-pub fn idle(records: &Records) -> Option<String> {
+pub fn idle(measured: &[Idle]) -> String {
     let mut text = String::from("| pods known | resident, MB | anonymous, MB |\n|---|---|---|\n");
-    for idle in records.idle.as_ref()? {
+    for idle in measured {
         let (pods, memory) = (idle.pods, idle.memory);
         let _ = writeln!(
             text,
@@ -109,7 +110,7 @@ pub fn idle(records: &Records) -> Option<String> {
             memory.all, memory.anonymous
         );
     }
-    Some(text)
+    text
 }
 
 /// Draws the plots into a folder.

@@ -27,7 +27,7 @@ fn answer(who: &Who, address: &str, labels: &[(&str, &str)]) {
         namespace: "np-demo".into(),
         name: "attacker".into(),
         labels: labels.collect(),
-        namespace_labels: Labels::new(),
+        namespace_labels: Default::default(),
         workload: None,
     };
     let answer = PeerIdentity {

@@ -55,7 +55,7 @@ async fn the_last_list_is_in_force_while_nobody_answers() {
     let status = &source.outlets.status;
     assert!(status.is_synced() && status.is_kept());
     let name = source.outlets.directory.pod(address(API.1));
-    assert_eq!(name.expect("known").pod.name, "api");
+    assert_eq!(name.expect("known").id.name, "api");
     until("asked", || {
         source.problem().is_some_and(|told| told.contains("away"))
     })

@@ -31,7 +31,7 @@ async fn a_change_is_in_force_at_its_bookmark_and_half_a_batch_never() {
         Some(vec![address(API.1), address(NEW.1)])
     );
     let identity = source.outlets.directory.pod(address(NEW.1));
-    assert_eq!(identity.expect("known").pod.name, "new");
+    assert_eq!(identity.expect("known").id.name, "new");
     server.change(&admits(&[API]));
     settle().await;
     assert_eq!(source.admitted(), Some(vec![address(API.1)]));
