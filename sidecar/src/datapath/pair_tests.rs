@@ -192,7 +192,7 @@ async fn before_the_first_policy_nobody_is_answered() {
 #[tokio::test]
 async fn records_that_find_no_room_are_counted_as_lost() {
     let mut bench = Bench::new(Direction::Ingress, true);
-    let room = crate::shared::RECORDS_WAITING;
+    let room = bench.shared.records.capacity();
     let extra = 5;
     for _ in 0..room + extra {
         bench.wire.feed(&udp(PEER, POD, 40));
