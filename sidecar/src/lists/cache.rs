@@ -4,7 +4,7 @@
 //! (nothing may be opened for writing later) and written in turn. A list that the pod has outgrown must
 //! never come back, for it may admit more than the one after it:
 //!
-//! - Before another list is put in force, what is kept is taken back ([`Cache::void`]): eight bytes at the
+//! - Before another list is put in force, what is kept is taken back (`Cache::void`): eight bytes at the
 //!   head of a file, and no waiting for the disk.
 //! - A list is written without its head, and the head last, and only if nothing was taken back since.
 //!
