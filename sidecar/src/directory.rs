@@ -114,13 +114,28 @@ impl Directory {
                 }
             }
         }
-        // Never emptied in between: a line of the log may be on its way.
-        self.pods.retain(|address, _| pods.contains_key(address));
+        // Never emptied in between: a line of the log may be on its way. Most stay as they are.
+        self.pods.retain(|address, known| {
+            let pod = pods.remove(address);
+            if let Some(pod) = pod
+                && !Arc::ptr_eq(known, pod)
+            {
+                *known = Arc::clone(pod);
+            }
+            pod.is_some()
+        });
         for (address, pod) in pods {
             self.pods.insert(address, Arc::clone(pod));
         }
-        self.services
-            .retain(|address, _| services.contains_key(address));
+        self.services.retain(|address, known| {
+            let service = services.remove(address);
+            if let Some(service) = service
+                && known != service
+            {
+                known.clone_from(service);
+            }
+            service.is_some()
+        });
         for (address, service) in services {
             self.services.insert(address, service.clone());
         }

@@ -3,8 +3,8 @@
 
 use super::stream::StreamError;
 
-/// Longest line. The longest honest one is a slice of 256 Services with a thousand endpoints each, of
-/// some 60 bytes: 15 MB. A line is in memory as a whole, so it must end somewhere.
+/// Longest line. The longest honest one is a slice of 16 Services, of some 60 bytes for each endpoint: 30
+/// thousand of them each. A line is in memory as a whole, so it must end somewhere.
 pub const MOST_LINE: usize = 32 << 20;
 
 /// A line's memory that is kept for the next one.

@@ -134,6 +134,12 @@ impl Receiver {
         &self.held
     }
 
+    /// The last complete state's digest ([`Held::digest`]).
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
     /// The version that the next stream goes on from; `None`: it begins with everything.
     #[must_use]
     pub fn version(&self) -> Option<&str> {

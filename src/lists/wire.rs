@@ -16,8 +16,10 @@ use crate::policy::allow_list::{DirectionList, ObjectRef};
 pub use crate::policy::cluster::PeerMember;
 use crate::policy::cluster::services::{Endpoint, Service, ServicePort};
 
-/// Most members of a slice: a change of one pod costs each list that names it one slice.
-pub const MOST_MEMBERS: usize = 256;
+/// Most members of a slice. A change of one pod costs each list that names it one slice, of which a
+/// receiver reads every member; more slices cost names: of each there is one in every holder's memory, and
+/// in every digest of its set.
+pub const MOST_MEMBERS: usize = 64;
 
 /// Names a set by what defines it (a selector, a named port among peers, the Services of a
 /// namespace): equal definitions are one set for all lists. 24 hexadecimal digits.

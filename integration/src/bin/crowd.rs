@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use sidewall_integration::crowd::{self, Size, Source};
+use sidewall_integration::crowd::{self, Phase, Size, Source};
 
 /// Thousands of pods and hundreds of watchers before a real kube-apiserver.
 #[derive(Debug, Parser)]
@@ -16,12 +16,16 @@ struct Args {
     /// Watchers, each with a connection and a bound token of its own.
     #[arg(long, default_value = "500")]
     watchers: usize,
-    /// Changes of which each is waited for, twice: with pauses and without.
+    /// Changes of which each is waited for: as many with pauses, as many without, and a third as many of pods that
+    /// everybody admits.
     #[arg(long, default_value = "300")]
     changes: usize,
     /// Where the watchers have their policies from.
     #[arg(long, value_enum, default_value = "allowlists")]
     source: Source,
+    /// What is done.
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["memory", "latency", "blows"])]
+    phases: Vec<Phase>,
 }
 
 fn main() -> ExitCode {
@@ -31,10 +35,11 @@ fn main() -> ExitCode {
         watchers: args.watchers,
         changes: args.changes,
         source: args.source,
+        phases: args.phases,
     };
     // Processes end with the thread that started them: this one, which waits for everything.
     match tokio::runtime::Runtime::new() {
-        Ok(runtime) => match runtime.block_on(crowd::run(&size)) {
+        Ok(runtime) => match runtime.block_on(crowd::run(size)) {
             Ok(()) => return ExitCode::SUCCESS,
             Err(error) => eprintln!("crowd: {error:#}"),
         },

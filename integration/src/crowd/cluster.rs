@@ -41,6 +41,15 @@ impl Place {
         }
     }
 
+    /// The workload whose pods everybody admits, in every other namespace.
+    pub(super) const MONITORS: usize = 0;
+
+    /// A pod that everybody admits: of another namespace than the last one.
+    pub(super) fn monitor(number: usize, pods: usize) -> Self {
+        let namespaces = pods.div_ceil(2 * PER_NAMESPACE).max(1);
+        Self::of(number % namespaces * 2 * PER_NAMESPACE + EACH / 2)
+    }
+
     /// The workload whose pods it admits.
     pub(super) const fn caller(&self) -> usize {
         (self.app + 1) % EACH
@@ -84,7 +93,7 @@ async fn pod(client: &Client, number: usize) -> Result<()> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &place.namespace);
     let labels = json!({
         "app": format!("app-{}", place.app), "pod-template-hash": format!("{:08x}", place.app * 7919),
-        "role": if place.app == 0 { "monitor" } else { "service" },
+        "role": if place.app == Place::MONITORS { "monitor" } else { "service" },
     });
     let node = format!("node-{}", number % 50);
     let pod = json!({

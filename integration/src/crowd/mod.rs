@@ -6,13 +6,17 @@
 //! cluster   namespaces, nodes, pods, policies, written through the API
 //! watcher   the sidecar's own code from its connection to the list in force; no packets
 //! sampler   looks at all of them every two milliseconds
-//! run       the phases, in order
+//! cost      memory and processor time of all processes
+//! run       the phases, in order: latency, blows
 //! ```
 //!
 //! Nothing here decides whether a figure is good: `docs/scale.md` shows them.
 
+mod blows;
 mod cluster;
 mod compare;
+mod cost;
+mod latency;
 mod run;
 mod sampler;
 mod watcher;
@@ -31,4 +35,17 @@ pub struct Size {
     pub changes: usize,
     /// Where the watchers have their policies from.
     pub source: Source,
+    /// What is done.
+    pub phases: Vec<Phase>,
+}
+
+/// What is done with a crowd that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Phase {
+    /// Memory before and with the watchers, after some rest.
+    Memory,
+    /// How long changes take.
+    Latency,
+    /// What happens when somebody in between is killed.
+    Blows,
 }

@@ -96,6 +96,28 @@ pub(super) async fn all_current(watchers: &[Watcher]) -> Result<()> {
     Ok(())
 }
 
+/// Waits until everybody's list is another than the one of that number; how long each took.
+pub(super) async fn all_changed(
+    watchers: &[Watcher],
+    before: &[u64],
+    since: Instant,
+) -> Result<Vec<f64>> {
+    let mut took = vec![None; watchers.len()];
+    while took.iter().any(Option::is_none) {
+        for ((watcher, before), took) in watchers.iter().zip(before).zip(&mut took) {
+            if took.is_none() && watcher.generation() != *before {
+                *took = Some(since.elapsed().as_secs_f64());
+            }
+        }
+        if since.elapsed() > PATIENCE {
+            let missing = took.iter().filter(|took| took.is_none()).count();
+            bail!("{missing} watchers did not hear of a change");
+        }
+        sleep(Duration::from_micros(500)).await;
+    }
+    Ok(took.into_iter().flatten().collect())
+}
+
 /// Waits until this one's list is another than the one of that number; how long it took.
 pub(super) async fn changed(watcher: &Watcher, before: u64, since: Instant) -> Result<f64> {
     while watcher.generation() == before {

@@ -51,6 +51,8 @@ spec:
 const VAULTS: usize = 6;
 /// After the first state nothing comes for half a minute.
 const A_MOMENT: Duration = Duration::from_secs(1);
+/// A list is on disk by then.
+const WRITTEN: Duration = Duration::from_millis(1500);
 /// Changes go on for as long before and after each blow.
 const WHILE: Duration = Duration::from_secs(5);
 
@@ -314,6 +316,8 @@ async fn without_any_replica_lists_stay_and_a_restarted_sidecar_has_its_own_from
     cluster.kubectl.apply(DENY).await?;
     lab.settled(PATIENCE).await?;
     let policy = sidecar.get("/policy").await?["allowList"].take();
+    // It is written within a second of the one before.
+    tokio::time::sleep(WRITTEN).await;
 
     drop(controllers);
     let denied = client.connect(&to, Protocol::TCP, QUICK).await;

@@ -2,6 +2,7 @@
 //! the controller and the sidecars. Each test has a server of its own. Nodes are not here: pods run in
 //! the lab.
 
+mod aggregated;
 mod chart;
 mod churn;
 mod conformance;

@@ -13,7 +13,7 @@ use sidewall_watch::backoff::{Backoff, HEALED_AFTER, LONGEST};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::cache::{self, Current};
+use super::cache::{self, Cache, Current, Number};
 use super::problem::End;
 use super::{Patience, request};
 use crate::device::sys::give_back_free_memory;
@@ -28,7 +28,12 @@ pub(super) struct Follower {
     patience: Patience,
     receiver: Receiver,
     /// Where lists go to be kept.
-    current: watch::Sender<Current>,
+    current: watch::Sender<Option<Current>>,
+    /// What is kept.
+    cache: Option<Arc<Cache>>,
+    /// The number and the digest of the list in force.
+    number: Number,
+    digest: Option<String>,
     /// Told when who the own pod is may have changed.
     own_changed: Option<Arc<Notify>>,
     /// What is wrong with the stream.
@@ -60,7 +65,7 @@ impl Follower {
         client: Client,
         outlets: Outlets,
         patience: Patience,
-        current: watch::Sender<Current>,
+        current: watch::Sender<Option<Current>>,
     ) -> Self {
         Self {
             client,
@@ -68,6 +73,9 @@ impl Follower {
             outlets,
             patience,
             current,
+            cache: None,
+            number: Number::default(),
+            digest: None,
             own_changed: None,
             lost: None,
             unknown: false,
@@ -77,6 +85,11 @@ impl Follower {
 
     pub(super) fn tell_own(&mut self, changed: Arc<Notify>) {
         self.own_changed = Some(changed);
+    }
+
+    /// What is kept here is taken back before another list is in force.
+    pub(super) fn keep_in(&mut self, cache: Arc<Cache>) {
+        self.cache = Some(cache);
     }
 
     /// Puts a list in force that was kept from before the restart.
@@ -89,6 +102,7 @@ impl Follower {
         );
         self.outlets.status.kept(age);
         self.lost = Some("the controller was not heard of since the restart".to_owned());
+        self.digest = Some(self.receiver.digest().to_owned());
         self.take_over(None);
     }
 
@@ -198,11 +212,31 @@ impl Follower {
         }
         // A first list is no event.
         let first = self.outlets.published.in_force().is_none();
+        let there = self.receiver.held().list.is_some();
+        if there && self.digest.as_deref() != Some(self.receiver.digest()) {
+            self.void();
+        }
         self.take_over(news.event_at.filter(|_| !first));
-        if self.receiver.held().list.is_some() && !self.current.is_closed() {
-            let held = Arc::new(self.receiver.held().clone());
-            let version = self.receiver.version().map(str::to_owned);
-            self.current.send_replace(Some((version, held)));
+        if there && !self.current.is_closed() {
+            self.current.send_replace(Some(Current {
+                number: self.number,
+                version: self.receiver.version().map(str::to_owned),
+                held: Arc::new(self.receiver.held().clone()),
+            }));
+        }
+    }
+
+    /// Another list comes in force now: the one that is kept must not come back.
+    fn void(&mut self) {
+        self.digest = Some(self.receiver.digest().to_owned());
+        let Some(cache) = &self.cache else {
+            return;
+        };
+        let (number, voided) = cache.void();
+        self.number = number;
+        if let Err(error) = voided {
+            self.outlets.metrics.list_kept(false);
+            tracing::warn!("the list that was kept cannot be taken back: {error}");
         }
     }
 

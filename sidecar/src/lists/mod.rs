@@ -78,6 +78,8 @@ async fn with(
         if let Some(kept) = found.kept.take() {
             follower.restore(kept);
         }
+        let cache = Arc::new(cache);
+        follower.keep_in(Arc::clone(&cache));
         cache.keep(owner, found, to_keep, Arc::clone(&outlets.metrics))
     });
     let keep = async {

@@ -109,6 +109,8 @@ pub(super) struct Set {
     pub(super) members: SetMembers,
     /// The digest of its slices' sorted names; `None`: it has none.
     pub(super) names: Option<String>,
+    /// Since when its slices are these; the end of time if it never had one, since one of its name may have had.
+    pub(super) since: Revision,
     /// The classes that name it.
     pub(super) users: BTreeSet<ClassKey>,
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use slab::Slab;
 
+use super::Revision;
 use super::Stored;
 use super::entries::{
     Class, ClassKey, ClassName, Dirty, PodEntry, PodKey, ServiceEntry, Set, SetKey, SetMembers,
@@ -60,6 +61,7 @@ impl Index {
             definition: definition.clone(),
             members,
             names: None,
+            since: Revision(u64::MAX),
             users: BTreeSet::new(),
         });
         self.set_keys.insert(definition.clone(), key);

@@ -41,18 +41,23 @@ impl Catalogue {
             Some(old.flat_map(|(list, _)| list.sets()).collect())
         };
         let mut of_sets: BTreeMap<&str, &str> = BTreeMap::new();
-        for set in list.shared.sets() {
-            let held = held.as_ref().is_none_or(|held| held.contains(set));
-            if let Some(names) = self.set(set).and_then(|set| set.names.as_deref()) {
-                of_sets.insert(&set.0, names);
+        for id in list.shared.sets() {
+            let held = held.as_ref().is_none_or(|held| held.contains(id));
+            let set = self.set(id);
+            if let Some(names) = set.and_then(|set| set.names.as_deref()) {
+                of_sets.insert(&id.0, names);
             }
-            for slice in self.slices_in(set) {
+            // Most changes are of one set of many.
+            if held && set.is_some_and(|set| set.since <= since) {
+                continue;
+            }
+            for slice in self.slices_in(id) {
                 if slice.revision > since || !held {
                     news.added.push(Arc::clone(slice));
                 }
             }
             if !start {
-                let gone = self.graves.slices(set, since);
+                let gone = self.graves.slices(id, since);
                 news.removed
                     .extend(gone.filter(|name| self.slice(name).is_none()).cloned());
             }

@@ -189,6 +189,7 @@ impl Catalogue {
             let mut names: Vec<_> = set.members.slices().iter().map(|one| &one.name).collect();
             names.sort_unstable();
             set.names = (!names.is_empty()).then(|| digest(&names));
+            set.since = revision;
             published.added.extend(flushed.added);
             published.removed.extend(flushed.removed);
             classes.extend(&set.users);

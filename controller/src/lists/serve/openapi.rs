@@ -104,7 +104,7 @@ fn schemas(edition: Edition) -> Value {
     let list = "The allow list of one pod: what all policies of the cluster mean for it. It is computed \
                 from policies and pods, and cannot be written. The addresses of peers stand in the \
                 PeerSlices of its sets.";
-    let slice = "Some members of one set, at most 256. It is never changed, only replaced by another, and \
+    let slice = "Some members of one set, at most 64. It is never changed, only replaced by another, and \
                  shared by all lists that name its set.";
     for (resource, spec, description) in [
         (Resource::AllowLists, shape::<PodList>(edition), list),

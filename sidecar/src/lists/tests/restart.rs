@@ -19,6 +19,8 @@ const NEW: (&str, &str) = ("new", "10.0.0.3");
 /// The metric that says that a list was written.
 const KEPT: &str = "sidewall_list_cache_writes_total{outcome=\"kept\"} 1";
 
+const KEPT_TWICE: &str = "sidewall_list_cache_writes_total{outcome=\"kept\"} 2";
+
 fn cache(directory: &Path) -> Option<Cache> {
     Some(Cache::open(directory).expect("opened"))
 }
@@ -129,6 +131,50 @@ async fn a_list_that_was_cut_short_while_it_was_written_leaves_the_one_before() 
     let source = Source::start_with(&away(), cache(directory.path()));
     until("in force", || source.generation() == 1).await;
     assert_eq!(source.admitted(), Some(vec![address(API.1)]));
+}
+
+#[tokio::test]
+async fn killed_before_a_newer_list_is_written_the_pod_is_closed_and_not_by_the_older_one() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = Server::new(admits(&[API, NEW]));
+    let source = Source::start_with(&server, cache(directory.path()));
+    until("kept", || source.metrics().contains(KEPT)).await;
+    // The next write is a second later.
+    server.change(&admits(&[NEW]));
+    until("in force", || {
+        source.admitted() == Some(vec![address(NEW.1)])
+    })
+    .await;
+    drop(source);
+    let again = Source::start_with(&away(), cache(directory.path()));
+    until("asked", || {
+        again.problem().is_some_and(|told| told.contains("away"))
+    })
+    .await;
+    assert_eq!(again.admitted(), None);
+    assert!(!again.outlets.status.is_synced());
+}
+
+#[tokio::test]
+async fn a_newer_list_is_kept_within_a_moment_and_an_equal_one_takes_nothing_back() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = Server::new(admits(&[API]));
+    let source = Source::start_with(&server, cache(directory.path()));
+    until("kept", || source.metrics().contains(KEPT)).await;
+    server.change(&admits(&[NEW]));
+    until("kept again", || source.metrics().contains(KEPT_TWICE)).await;
+    // Sent anew as a whole, it is the same list: while it waits to be written, the one before stays.
+    server.forget();
+    server.cut();
+    let status = &source.outlets.status;
+    until("told anew", || {
+        server.asked().len() == 3 && status.stale() == Duration::ZERO
+    })
+    .await;
+    drop(source);
+    let again = Source::start_with(&away(), cache(directory.path()));
+    until("in force", || again.generation() == 1).await;
+    assert_eq!(again.admitted(), Some(vec![address(NEW.1)]));
 }
 
 #[tokio::test]
