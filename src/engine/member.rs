@@ -50,7 +50,11 @@ impl Engine {
         told: &mut Option<FlowRecord>,
     ) -> Option<Known> {
         let (known, begun) = self.flows.update(key, |flow| {
-            (known::judge(case, key, flow, told), flow.begun)
+            let known = known::judge(case, key, flow, told);
+            if known == (Known::Revoked { pass: false }) {
+                self.revoked.enter(key, flow, case.now);
+            }
+            (known, flow.begun)
         })?;
         // Another queue may have entered a new flow meanwhile: that one stays.
         if matches!(known, Known::Over | Known::Revoked { pass: false }) {
@@ -72,6 +76,12 @@ impl Engine {
                 Tracker::adopted(Some(case.packet.transport())),
                 Verdict::Block(Reason::NoSyn),
             ),
+        };
+        let verdict = match verdict {
+            Verdict::Allow(_) if self.revoked.is_late_answer(&key, sender, case.now) => {
+                Verdict::Block(Reason::PolicyChanged)
+            }
+            verdict => verdict,
         };
         if let Verdict::Block(reason) = verdict
             && (policy.mode == Mode::Enforce || case.only_ends())

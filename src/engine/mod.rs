@@ -23,6 +23,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::flow::fragments::FragmentTable;
+use crate::flow::revoked::RevokedTable;
 use crate::flow::table::Entered;
 use crate::flow::tracker::Tracker;
 use crate::flow::{Counters, Flow, FlowKey, FlowTable, Millis};
@@ -119,6 +120,7 @@ pub struct Engine {
     addresses: Box<[IpAddr]>,
     flows: FlowTable,
     fragments: FragmentTable,
+    revoked: RevokedTable,
     skipped: SkippedPorts,
 }
 
@@ -130,6 +132,7 @@ impl Engine {
             addresses: config.addresses.into(),
             flows: FlowTable::new(config.capacity),
             fragments: FragmentTable::default(),
+            revoked: RevokedTable::default(),
             skipped: config.skipped,
         }
     }

@@ -41,7 +41,12 @@ impl Engine {
             if let Some(record) = known::judge_again(flow, policy, key, direction, 0, now) {
                 tell(record);
             }
-            !known::must_go(flow, policy)
+            let must_go = known::must_go(flow, policy);
+            if must_go {
+                self.revoked.enter(key, flow, now);
+            }
+            !must_go
         });
+        self.revoked.sweep(now);
     }
 }

@@ -68,6 +68,11 @@ pub const LASTING_EXCHANGE: u64 = 2 * MINUTE;
 /// From when on an exchange lasts (`udp_packet`, `stream_ts`: two seconds after it began).
 pub const LASTING: u64 = 2 * SECOND;
 
+/// How long an answer is awaited when its conversation has lost its permission: what resolvers wait
+/// (`RES_TIMEOUT`, resolv.conf(5): 5 s). A later one has nobody who waits for it. Not longer, because who
+/// may begin from the same ports to the same ports has to wait for it, too.
+pub const LATE_ANSWER: u64 = 5 * SECOND;
+
 /// Protocols that are not looked into (`nf_conntrack_generic_timeout`).
 pub const GENERIC: u64 = 10 * MINUTE;
 

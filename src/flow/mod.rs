@@ -6,14 +6,15 @@
 //!
 //! Where to read on: [`FlowKey`] (what makes a flow), [`table`] (where they are kept), [`entry`]
 //! (what is known of one), then per protocol [`tcp`], [`sctp`] and [`exchange`]; all numbers are
-//! in [`lifetime`]. [`fragments`] lets later fragments follow the first; [`carry`] says which
-//! flows the kernel may carry.
+//! in [`lifetime`]. [`fragments`] lets later fragments follow the first; [`revoked`] keeps late answers
+//! from beginning anew what lost its permission; [`carry`] says which flows the kernel may carry.
 
 pub mod carry;
 pub mod entry;
 pub mod exchange;
 pub mod fragments;
 pub mod lifetime;
+pub mod revoked;
 pub mod sctp;
 pub mod table;
 pub mod tcp;

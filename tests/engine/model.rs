@@ -33,7 +33,7 @@ fn event() -> impl Strategy<Value = Event> {
         8 => (direction, port.clone(), port).prop_map(|(direction, pod_port, peer_port)| {
             Event::Datagram { direction, pod_port, peer_port }
         }),
-        2 => prop_oneof![1_u64..1_500, 29_000_u64..32_000, 118_000_u64..122_000].prop_map(Event::Wait),
+        2 => prop_oneof![1_u64..1_500, 4_000_u64..6_000, 29_000_u64..32_000, 118_000_u64..122_000].prop_map(Event::Wait),
         1 => Just(Event::Sweep),
         1 => (0_u16..4, 0_u16..4).prop_map(|(inwards, outwards)| Event::Policy { inwards, outwards }),
     ]
@@ -65,6 +65,8 @@ struct SimpleFlow {
 #[derive(Debug, Default)]
 struct Simple {
     flows: Vec<SimpleFlow>,
+    /// What lost its permission: ports, who began, when.
+    revoked: Vec<(u16, u16, Originator, u64)>,
     inwards: u16,
     outwards: u16,
     now: u64,
@@ -76,6 +78,20 @@ impl Simple {
             Originator::Peer => self.inwards & pod_port != 0,
             Originator::Pod => self.outwards & peer_port != 0,
         }
+    }
+
+    fn revoke(&mut self, flow: &SimpleFlow) {
+        let (pod_port, peer_port) = (flow.pod_port, flow.peer_port);
+        self.revoked
+            .retain(|(pod, peer, ..)| (*pod, *peer) != (pod_port, peer_port));
+        self.revoked
+            .push((pod_port, peer_port, flow.originator, self.now));
+    }
+
+    fn is_late_answer(&self, sender: Originator, ports: (u16, u16)) -> bool {
+        self.revoked.iter().any(|&(pod, peer, originator, at)| {
+            (pod, peer) == ports && originator != sender && self.now - at <= 5_000
+        })
     }
 
     fn forget_the_silent(&mut self) {
@@ -100,7 +116,8 @@ impl Simple {
             .position(|flow| (flow.pod_port, flow.peer_port) == (pod_port, peer_port));
         if let Some(at) = found {
             if !self.may_begin(self.flows[at].originator, pod_port, peer_port) {
-                self.flows.remove(at);
+                let flow = self.flows.remove(at);
+                self.revoke(&flow);
                 return Err(Reason::PolicyChanged);
             }
             let flow = &mut self.flows[at];
@@ -111,6 +128,9 @@ impl Simple {
         }
         if !self.may_begin(sender, pod_port, peer_port) {
             return Err(Reason::NoRule);
+        }
+        if self.is_late_answer(sender, (pod_port, peer_port)) {
+            return Err(Reason::PolicyChanged);
         }
         self.flows.push(SimpleFlow {
             pod_port,
@@ -126,11 +146,13 @@ impl Simple {
 
     fn sweep(&mut self) {
         self.forget_the_silent();
-        let flows = std::mem::take(&mut self.flows);
-        self.flows = flows
-            .into_iter()
-            .filter(|flow| self.may_begin(flow.originator, flow.pod_port, flow.peer_port))
-            .collect();
+        for flow in std::mem::take(&mut self.flows) {
+            if self.may_begin(flow.originator, flow.pod_port, flow.peer_port) {
+                self.flows.push(flow);
+            } else {
+                self.revoke(&flow);
+            }
+        }
     }
 }
 

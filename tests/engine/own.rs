@@ -119,7 +119,10 @@ fn what_the_kernel_carries_keeps_a_flow_alive_and_is_counted() {
     assert_eq!(told, 0);
     let flow = engine.flows().get(&key).expect("the flow");
     assert_eq!((flow.sent.packets, flow.received.packets), (5, 6));
-    assert!(!flow.tracker.is_half_open());
+    assert!(
+        flow.tracker.is_half_open(),
+        "its numbers open a connection, counts do not"
+    );
     let unknown = FlowKey {
         pod_port: 81,
         ..key

@@ -143,3 +143,58 @@ fn errors_about_a_flow_that_lost_its_permission_do_not_pass() {
     let judgement = judge(&engine, Some(&nothing(3)), Ingress, &error, 1);
     assert_eq!(judgement.verdict, Verdict::Block(Reason::UnrelatedError));
 }
+
+#[test]
+fn a_late_answer_does_not_begin_the_other_way_round_what_lost_its_permission() {
+    let (client, server) = ((PEER, 40_000), (POD, 53));
+    let inwards = |generation| {
+        let list = allow(open(), Ingress, &[ip(PEER)], Protocol::UDP, 53);
+        policy(&list, generation, Mode::Enforce)
+    };
+    // Nobody may ask any more; what the pod begins is free.
+    let shut = |generation| policy(&isolate(open(), Ingress), generation, Mode::Enforce);
+    let (question, answer) = (udp(client, server, b"?"), udp(server, client, b"!"));
+    for by_a_sweep in [false, true] {
+        let engine = engine(64);
+        assert!(judge(&engine, Some(&inwards(1)), Ingress, &question, 0).pass);
+        if by_a_sweep {
+            assert_eq!(swept(&engine, &shut(2)).len(), 1);
+        } else {
+            assert_eq!(
+                judge(&engine, Some(&shut(2)), Ingress, &question, 1).verdict,
+                CHANGED
+            );
+        }
+        for at in [2, 3, 5_000] {
+            let late = judge(&engine, Some(&shut(2)), Egress, &answer, at);
+            assert_eq!((late.verdict, late.pass), (CHANGED, false), "after {at} ms");
+            let again = judge(&engine, Some(&shut(2)), Ingress, &question, at);
+            assert_eq!(
+                again.verdict,
+                Verdict::Block(Reason::NoRule),
+                "after {at} ms"
+            );
+        }
+        let elsewhere = udp(server, (PEER, 40_001), b"!");
+        assert!(
+            judge(&engine, Some(&shut(2)), Egress, &elsewhere, 4).pass,
+            "from another port"
+        );
+        assert!(
+            judge(&engine, Some(&inwards(3)), Ingress, &question, 5).pass,
+            "asked anew"
+        );
+        assert!(
+            judge(&engine, Some(&inwards(3)), Egress, &answer, 6).pass,
+            "and answered"
+        );
+    }
+    let engine = engine(64);
+    assert!(judge(&engine, Some(&inwards(1)), Ingress, &question, 0).pass);
+    assert_eq!(swept(&engine, &shut(2)).len(), 1);
+    let own = judge(&engine, Some(&shut(2)), Egress, &answer, 5_002);
+    assert!(
+        own.pass,
+        "nobody waits for an answer any more: it is the pod's own"
+    );
+}
