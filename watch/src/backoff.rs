@@ -18,25 +18,48 @@ const FIRST_SPREAD: Duration = Duration::from_secs(2);
 /// A contact that lasted this long counts as healed, and the next wait is short again.
 pub const HEALED_AFTER: Duration = Duration::from_secs(5);
 
+/// How much of its range a wait takes, from 0 to 1.
+pub type Chance = fn() -> f64;
+
+/// Everything between 0 and 1 alike.
+#[must_use]
+pub fn chance() -> f64 {
+    rand::rng().random_range(0.0..=1.0)
+}
+
 /// The waits of one watch.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Backoff {
     failures: u32,
+    chance: Chance,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::by(chance)
+    }
 }
 
 impl Backoff {
+    /// By this chance.
+    #[must_use]
+    pub const fn by(chance: Chance) -> Self {
+        Self {
+            failures: 0,
+            chance,
+        }
+    }
+
     /// The wait after one more failure: between half of the step and the whole of it, so that the
     /// sidecars of a cluster do not come back to a restarted server in step.
     pub fn wait(&mut self) -> Duration {
-        self.step(FIRST)
-            .mul_f64(rand::rng().random_range(0.5..=1.0))
+        self.step(FIRST).mul_f64(0.5 + 0.5 * (self.chance)())
     }
 
     /// The wait of somebody who can wait: anything up to the step, which is 2 s at first. Of 5 000
     /// that lose the same server, 2 500 a second come back, and not all at once.
     pub fn spread(&mut self) -> Duration {
-        self.step(FIRST_SPREAD)
-            .mul_f64(rand::rng().random_range(0.0..=1.0))
+        self.step(FIRST_SPREAD).mul_f64((self.chance)())
     }
 
     fn step(&mut self, first: Duration) -> Duration {

@@ -13,7 +13,6 @@ use serde_json::Value;
 use sidewall::lists::stream::{GROUP, VERSION};
 use sidewall::net::Protocol;
 use sidewall_integration::apiserver::Controller;
-use sidewall_integration::can_run_lab;
 use sidewall_lab::{Lab, Outcome, Target};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -133,10 +132,7 @@ async fn stays_closed(lab: &Lab, to: &Target) -> Result<Infallible> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sidecar_that_moves_to_another_replica_takes_a_whole_list_and_is_never_without_one()
 -> Result<()> {
-    if !can_run_lab("a sidecar that moves") {
-        return Ok(());
-    }
-    let Some(cluster) = Cluster::start().await? else {
+    let Some(cluster) = Cluster::for_lab("a sidecar that moves").await? else {
         return Ok(());
     };
     cluster.namespace("shop", None).await?;

@@ -10,7 +10,6 @@ use k8s_openapi::api::core::v1::{EphemeralContainer, Pod};
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
-use sidewall_integration::can_run_lab;
 use sidewall_lab::Lab;
 use tokio::process::Command;
 
@@ -81,10 +80,7 @@ const TESTS: &str = r"
 async fn tests_in_the_cluster_need_the_rights_that_the_page_names_and_no_more(
     source: Source,
 ) -> Result<()> {
-    if !can_run_lab("sidewall test with a real API server") {
-        return Ok(());
-    }
-    let Some(cluster) = Cluster::start().await? else {
+    let Some(cluster) = Cluster::for_lab("sidewall test with a real API server").await? else {
         return Ok(());
     };
     cluster.namespace("shop", None).await?;

@@ -4,7 +4,6 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use sidewall::net::Protocol;
-use sidewall_integration::can_run_lab;
 use sidewall_lab::{Outcome, Target};
 
 use super::webhook::installed;
@@ -38,10 +37,7 @@ spec: {podSelector: {matchLabels: {app: server}}, policyTypes: [Ingress]}
 "#;
 
 async fn a_pod_that_came_back_injected_enforces_from_its_own_spec(source: Source) -> Result<()> {
-    if !can_run_lab("injected pods") {
-        return Ok(());
-    }
-    let Some(cluster) = Cluster::start().await? else {
+    let Some(cluster) = Cluster::for_lab("injected pods").await? else {
         return Ok(());
     };
     let values = match source {

@@ -13,7 +13,6 @@ use kube::Api;
 use kube::api::PostParams;
 use sidewall::net::Protocol;
 use sidewall_integration::apiserver::Controller;
-use sidewall_integration::can_run_lab;
 use sidewall_integration::helm::Helm;
 use sidewall_lab::{Lab, Outcome, Target};
 use tokio::time::timeout;
@@ -255,10 +254,7 @@ async fn judge(lab: &Lab) -> Result<Infallible> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_replica_under_churn_costs_no_sidecar_a_change() -> Result<()> {
-    if !can_run_lab("a killed replica") {
-        return Ok(());
-    }
-    let Some(cluster) = Cluster::start().await? else {
+    let Some(cluster) = Cluster::for_lab("a killed replica").await? else {
         return Ok(());
     };
     cluster.namespace("shop", None).await?;
@@ -301,10 +297,7 @@ async fn a_killed_replica_under_churn_costs_no_sidecar_a_change() -> Result<()> 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_any_replica_lists_stay_and_a_restarted_sidecar_has_its_own_from_the_cache()
 -> Result<()> {
-    if !can_run_lab("no controller") {
-        return Ok(());
-    }
-    let Some(cluster) = Cluster::start().await? else {
+    let Some(cluster) = Cluster::for_lab("no controller").await? else {
         return Ok(());
     };
     cluster.namespace("shop", None).await?;

@@ -21,6 +21,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use sidewall_integration::apiserver::{ApiServer, Controller};
+use sidewall_integration::can_run_lab;
 use sidewall_integration::helm::Helm;
 use sidewall_integration::kubectl::Kubectl;
 use sidewall_lab::{Api, Builder, Lab};
@@ -110,6 +111,14 @@ impl Cluster {
             kubectl,
             helm,
         }))
+    }
+
+    /// As [`Cluster::start`], and `None` too where pods cannot be made.
+    async fn for_lab(test: &str) -> Result<Option<Self>> {
+        if !can_run_lab(test) {
+            return Ok(None);
+        }
+        Self::start().await
     }
 
     /// A lab whose objects live here, and whose sidecars ask as their pods' own service accounts.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use sidewall::net::Protocol;
-use sidewall_integration::can_run_lab;
 use sidewall_lab::{Api, Outcome, Sidecar, Target};
 
 use super::{ALLOW_GOLD, Cluster, DENY, PATIENCE, QUICK, SHOP, Source, eventually, of_each_source};
@@ -36,10 +35,7 @@ async fn metric(sidecar: &Sidecar, name: &str) -> Result<f64> {
 async fn while_the_server_is_dead_the_last_list_holds_and_after_its_return_new_policies_do(
     source: Source,
 ) -> Result<()> {
-    if !can_run_lab("dead API server") {
-        return Ok(());
-    }
-    let Some(cluster) = Cluster::start().await? else {
+    let Some(cluster) = Cluster::for_lab("dead API server").await? else {
         return Ok(());
     };
     cluster.namespace("shop", None).await?;
@@ -85,10 +81,7 @@ async fn while_the_server_is_dead_the_last_list_holds_and_after_its_return_new_p
 }
 
 async fn what_happened_before_a_compaction_is_found_by_a_new_list(source: Source) -> Result<()> {
-    if !can_run_lab("compaction") {
-        return Ok(());
-    }
-    let Some(cluster) = Cluster::start().await? else {
+    let Some(cluster) = Cluster::for_lab("compaction").await? else {
         return Ok(());
     };
     cluster.namespace("shop", None).await?;
@@ -147,10 +140,7 @@ async fn what_happened_before_a_compaction_is_found_by_a_new_list(source: Source
 async fn behind_a_slow_server_the_pod_stays_closed_until_the_list_is_complete(
     source: Source,
 ) -> Result<()> {
-    if !can_run_lab("slow API server") {
-        return Ok(());
-    }
-    let Some(cluster) = Cluster::start().await? else {
+    let Some(cluster) = Cluster::for_lab("slow API server").await? else {
         return Ok(());
     };
     cluster.namespace("shop", None).await?;

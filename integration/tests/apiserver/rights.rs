@@ -2,7 +2,6 @@
 
 use anyhow::{Context as _, Result, ensure};
 use sidewall::net::Protocol;
-use sidewall_integration::can_run_lab;
 use sidewall_integration::kubectl::Kubectl;
 use sidewall_lab::{Outcome, Target};
 
@@ -18,10 +17,7 @@ of_each_source!(
 async fn sidecars_with_the_charts_rights_alone_enforce_what_kubectl_applies(
     source: Source,
 ) -> Result<()> {
-    if !can_run_lab("real API server") {
-        return Ok(());
-    }
-    let Some(cluster) = Cluster::start().await? else {
+    let Some(cluster) = Cluster::for_lab("real API server").await? else {
         return Ok(());
     };
     let kubectl = &cluster.kubectl;
@@ -127,10 +123,7 @@ async fn the_charts_rights_are_what_the_security_page_says_and_no_more(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sidecar_without_the_rights_stays_closed_and_names_the_missing_one() -> Result<()> {
-    if !can_run_lab("missing rights") {
-        return Ok(());
-    }
-    let Some(cluster) = Cluster::start().await? else {
+    let Some(cluster) = Cluster::for_lab("missing rights").await? else {
         return Ok(());
     };
     let kubectl = &cluster.kubectl;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use kube::Client;
-use rand::Rng;
 use sidewall::lists::kept::Kept;
 use sidewall::lists::lines::Lines;
 use sidewall::lists::stream::{Receiver, Step, StreamError};
@@ -108,7 +107,7 @@ impl Follower {
 
     /// Runs for ever.
     pub(super) async fn run(mut self) {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::by(self.patience.chance);
         loop {
             self.receiver.begin();
             let goes_on = self.receiver.version().is_some();
@@ -137,7 +136,7 @@ impl Follower {
             None => backoff.wait(),
         };
         let asked = end.retry_after().map(|after| {
-            let spread = rand::rng().random_range(1.0..=1.5);
+            let spread = 1.0 + 0.5 * (self.patience.chance)();
             after.min(LONGEST).mul_f64(spread)
         });
         wait.max(asked.unwrap_or_default())

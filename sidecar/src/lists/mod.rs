@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use kube::Client;
 use sidewall::lists::kept::Owner;
+use sidewall_watch::backoff::{self, Chance};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, interval_at};
 
@@ -42,6 +43,8 @@ struct Patience {
     answer: Duration,
     /// For the next bookmark. An idle stream has one every 30 s, so this is two that did not come.
     bookmark: Duration,
+    /// How long of its range each wait for the next try is.
+    chance: Chance,
 }
 
 impl Default for Patience {
@@ -49,6 +52,7 @@ impl Default for Patience {
         Self {
             answer: Duration::from_secs(60),
             bookmark: Duration::from_secs(90),
+            chance: backoff::chance,
         }
     }
 }

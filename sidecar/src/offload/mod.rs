@@ -1,4 +1,4 @@
-//! Offload: established flows are carried by the kernel, past user space.
+//! Offload: flows that were allowed are carried by the kernel, past user space.
 //!
 //! ```text
 //! pump     asked for, or long enough ─ hand_over ──► map ◄── eth_in, eth_out: found → pass, count

@@ -280,7 +280,7 @@ async fn who_has_an_address_is_told_to_pods_and_not_too_often() {
     let other = path("10.0.0.2").replace("%3Ddb", "%3Dweb");
     assert_eq!(replica.ask(DB, &other).await.status(), 403);
 
-    let mut limited = 0;
+    let (began, mut limited) = (std::time::Instant::now(), 0);
     for _ in 0..200 {
         let response = replica.ask(DB, &path("10.0.0.2")).await;
         if response.status() == 429 {
@@ -288,7 +288,10 @@ async fn who_has_an_address_is_told_to_pods_and_not_too_often() {
             limited += 1;
         }
     }
-    assert!((50..=110).contains(&limited), "{limited}");
+    // A hundred at once, of which some were asked above, and twenty in each second that this took.
+    let passed = f64::from(200 - limited);
+    let granted = 100.0 + 20.0 * began.elapsed().as_secs_f64();
+    assert!(passed >= 95.0 && passed <= granted, "{passed} of {granted}");
     let web = path("10.0.0.2").replace("%3Ddb", "%3Dweb");
     assert_eq!(
         replica.ask("shop/web/u-web", &web).await.status(),
