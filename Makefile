@@ -55,7 +55,7 @@ e2e: setup
 
 .PHONY: soak microbench scale kube-router setup-bench
 
-## bench: what a sidecar costs beside what else could guard a pod, 15 minutes, written to docs/performance.md; the sidecar
+## bench: what a sidecar costs beside what else could guard a pod, 20 minutes, written to docs/performance.md; the sidecar
 ##        is the image's (BENCH_ARGS=--quick: three minutes, only printed; a run that was cut short goes on)
 bench: setup-bench kube-router
 	$(CARGO) build --release --locked --workspace

@@ -97,6 +97,12 @@ pub enum Probe {
         /// The pod sends; else it receives.
         from_pod: bool,
     },
+    /// iperf3 with CUBIC (RFC 9438), Linux's default, whatever the machine's own congestion control is: what
+    /// is not paced shows what a guard costs at the most.
+    Cubic {
+        /// The pod sends; else it receives.
+        from_pod: bool,
+    },
     /// UDP towards the pod, as fast as one thread sends.
     Datagrams {
         /// Bytes of payload.
@@ -112,7 +118,7 @@ pub enum Probe {
 
 impl Probe {
     /// Everything that is measured by traffic.
-    pub const TRAFFIC: [Self; 8] = [
+    pub const TRAFFIC: [Self; 10] = [
         Self::Stream {
             streams: 1,
             from_pod: false,
@@ -129,11 +135,16 @@ impl Probe {
             streams: 8,
             from_pod: true,
         },
+        Self::Cubic { from_pod: false },
+        Self::Cubic { from_pod: true },
         Self::Datagrams { size: 64 },
         Self::Datagrams { size: 1400 },
         Self::Ping,
         Self::Connections,
     ];
+
+    /// Where a few hundredths count, and single samples of one row differ by a tenth.
+    pub const CLOSE: [Self; 3] = [Self::TRAFFIC[0], Self::TRAFFIC[1], Self::Ping];
 
     /// What must not grow with the cluster.
     pub const SCALE: [Self; 3] = [Self::TRAFFIC[0], Self::Ping, Self::Connections];
@@ -153,6 +164,10 @@ pub enum Column {
     StreamsIn,
     /// Gbit/s, eight connections, from the pod.
     StreamsOut,
+    /// Gbit/s, one connection with CUBIC, towards the pod.
+    CubicIn,
+    /// Gbit/s, one connection with CUBIC, from the pod.
+    CubicOut,
     /// CPU seconds of the whole machine per Gbit, with [`Self::StreamIn`].
     CpuIn,
     /// CPU seconds of the whole machine per Gbit, with [`Self::StreamOut`].
@@ -182,6 +197,8 @@ impl Column {
             Self::StreamOut => "1 stream out, Gbit/s",
             Self::StreamsIn => "8 streams in, Gbit/s",
             Self::StreamsOut => "8 streams out, Gbit/s",
+            Self::CubicIn => "CUBIC in, Gbit/s",
+            Self::CubicOut => "CUBIC out, Gbit/s",
             Self::CpuIn => "CPU in, s/Gbit",
             Self::CpuOut => "CPU out, s/Gbit",
             Self::Datagrams64 => "UDP 64 B, k/s",
@@ -213,7 +230,12 @@ impl Column {
     pub const fn digits(self) -> usize {
         match self {
             Self::CpuIn | Self::CpuOut => 3,
-            Self::StreamIn | Self::StreamOut | Self::StreamsIn | Self::StreamsOut => 2,
+            Self::StreamIn
+            | Self::StreamOut
+            | Self::StreamsIn
+            | Self::StreamsOut
+            | Self::CubicIn
+            | Self::CubicOut => 2,
             Self::Datagrams64 | Self::Datagrams1400 => 0,
             Self::LatencyP50
             | Self::LatencyP99

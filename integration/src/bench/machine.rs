@@ -16,6 +16,8 @@ pub struct Machine {
     pub kernel: String,
     /// Memory in GB.
     pub memory: u64,
+    /// TCP's congestion control, which paces a stream or not.
+    pub congestion_control: String,
     /// When it was asked: a day.
     pub day: String,
 }
@@ -28,11 +30,13 @@ impl Machine {
     pub fn here() -> Result<Self> {
         let cpu = procfs::CpuInfo::current()?;
         let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+        let control = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control")?;
         Ok(Self {
             model: cpu.model_name(0).unwrap_or("unknown CPU").to_owned(),
             cores: cpu.num_cores(),
             kernel: release.trim().to_owned(),
             memory: procfs::Meminfo::current()?.mem_total.div_ceil(1 << 30),
+            congestion_control: control.trim().to_owned(),
             day: jiff::Timestamp::now().strftime("%Y-%m-%d").to_string(),
         })
     }
@@ -45,11 +49,12 @@ impl std::fmt::Display for Machine {
             cores,
             kernel,
             memory,
+            congestion_control,
             day,
         } = self;
         write!(
             f,
-            "{model}, {cores} cores, {memory} GB, Linux {kernel}, {day}"
+            "{model}, {cores} cores, {memory} GB, Linux {kernel}, TCP {congestion_control}, {day}"
         )
     }
 }

@@ -274,6 +274,7 @@ mod tests {
             cores: 2,
             kernel: "6.18".to_owned(),
             memory: 8,
+            congestion_control: "cubic".to_owned(),
             day: "2026-11-21".to_owned(),
         }
     }

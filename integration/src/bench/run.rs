@@ -53,14 +53,17 @@ fn missing(journal: &Journal) -> Vec<What> {
     let mut plan = settings.plan(Point::BASE);
     plan.push((false, Probe::Memory));
     let mut all = Vec::new();
-    for round in 0..settings.rounds {
+    let last = settings.rounds.max(settings.close_rounds) - 1;
+    for round in 0..=last {
         for (v6, probe) in &plan {
-            if *probe == Probe::Memory && round + 1 < settings.rounds {
-                continue;
-            }
             for point in settings.all_points() {
-                let planned =
-                    *probe == Probe::Memory || settings.plan(point).contains(&(*v6, *probe));
+                let planned = match probe {
+                    Probe::Memory => round == last,
+                    _ => {
+                        round < settings.rounds(point, *probe)
+                            && settings.plan(point).contains(&(*v6, *probe))
+                    }
+                };
                 let mut rows: Vec<Row> = settings.rows.clone();
                 rows.retain(|row| planned && row.takes(*probe));
                 // The order turns each round, so that nobody profits from it.

@@ -13,6 +13,8 @@ pub struct Settings {
     pub points: Vec<Point>,
     /// How often everything is measured; medians are of this many.
     pub rounds: usize,
+    /// How often [`Probe::CLOSE`] are measured at [`Point::BASE`].
+    pub close_rounds: usize,
     /// Seconds of each measurement.
     pub seconds: u32,
     /// Policy changes to time with kubectl.
@@ -24,10 +26,10 @@ pub struct Settings {
 pub enum Effort {
     /// Some three minutes, to see that all works.
     Quick,
-    /// Some fifteen minutes.
+    /// Some twenty minutes.
     #[default]
     Default,
-    /// An hour.
+    /// More than an hour.
     Full,
 }
 
@@ -51,17 +53,28 @@ impl Settings {
         }
         rows.sort_unstable();
         rows.dedup();
-        let (points, rounds, seconds, changes) = match effort {
-            Effort::Quick => (vec![POINTS[2]], 1, 1, 10),
-            Effort::Default => (POINTS.to_vec(), 3, 1, 100),
-            Effort::Full => (POINTS.to_vec(), 7, 2, 200),
+        let (points, rounds, close_rounds, seconds, changes) = match effort {
+            Effort::Quick => (vec![POINTS[2]], 1, 1, 1, 10),
+            Effort::Default => (POINTS.to_vec(), 3, 9, 1, 100),
+            Effort::Full => (POINTS.to_vec(), 7, 15, 2, 200),
         };
         Self {
             rows,
             points,
             rounds,
+            close_rounds,
             seconds,
             changes,
+        }
+    }
+
+    /// How often this is measured there.
+    #[must_use]
+    pub fn rounds(&self, point: Point, probe: Probe) -> usize {
+        if point == Point::BASE && Probe::CLOSE.contains(&probe) {
+            self.close_rounds
+        } else {
+            self.rounds
         }
     }
 
@@ -88,7 +101,12 @@ impl Settings {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let measurements: usize = self
             .all_points()
-            .map(|point| self.plan(point).len() * self.rows.len() * self.rounds)
+            .flat_map(|point| {
+                self.plan(point)
+                    .into_iter()
+                    .map(move |(_, probe)| (point, probe))
+            })
+            .map(|(point, probe)| self.rows.len() * self.rounds(point, probe))
             .sum();
         count(measurements) * (self.seconds * 10 + 2) / 10 + count(self.changes) / 5 + 60
     }
@@ -99,10 +117,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_takes_about_a_quarter_of_an_hour_and_quick_three_minutes() {
+    fn the_default_takes_about_twenty_minutes_and_quick_three() {
         let minutes = |effort| Settings::new(effort, &[]).estimate() / 60;
         assert!((1..=4).contains(&minutes(Effort::Quick)));
-        assert!((12..=18).contains(&minutes(Effort::Default)));
+        assert!((17..=23).contains(&minutes(Effort::Default)));
     }
 
     #[test]

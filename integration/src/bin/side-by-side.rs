@@ -23,7 +23,7 @@ struct Args {
     /// Some three minutes: one round, few sizes
     #[arg(long, conflicts_with = "full")]
     quick: bool,
-    /// An hour: more and longer rounds
+    /// More than an hour: more and longer rounds
     #[arg(long)]
     full: bool,
     /// Only these rows (direct is always measured)

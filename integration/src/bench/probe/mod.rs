@@ -15,6 +15,7 @@ use sidewall_lab::Pod;
 use super::axis::{Column, Probe};
 
 pub(crate) use self::connections::{Load, load};
+use self::stream::Transfer;
 
 /// Figures of one measurement.
 pub type Figures = Vec<(Column, f64)>;
@@ -42,7 +43,20 @@ pub async fn measure(
     let time = Duration::from_secs(seconds.into());
     match probe {
         Probe::Stream { streams, from_pod } => {
-            stream::measure(client, server, address, streams, from_pod, seconds).await
+            let transfer = Transfer {
+                streams,
+                from_pod,
+                cubic: false,
+            };
+            stream::measure(client, server, address, transfer, seconds).await
+        }
+        Probe::Cubic { from_pod } => {
+            let transfer = Transfer {
+                streams: 1,
+                from_pod,
+                cubic: true,
+            };
+            stream::measure(client, server, address, transfer, seconds).await
         }
         Probe::Datagrams { size } => datagrams::measure(client, server, address, size, time).await,
         Probe::Ping => ping::measure(client, server, address, time).await,

@@ -14,19 +14,29 @@ use crate::bench::machine::busy_seconds;
 /// iperf3's own port.
 const PORT: &str = "5201";
 
+/// What is transferred, and how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Transfer {
+    /// Connections at once.
+    pub(super) streams: u8,
+    /// The pod sends; else it receives.
+    pub(super) from_pod: bool,
+    /// With CUBIC; else with the machine's own congestion control.
+    pub(super) cubic: bool,
+}
+
 /// One transfer. The server side runs in the guarded pod; `-R` turns the data's direction.
 pub(super) async fn measure(
     client: &Pod,
     server: &Pod,
     address: IpAddr,
-    streams: u8,
-    from_pod: bool,
+    transfer: Transfer,
     seconds: u32,
 ) -> Result<Figures> {
     let mut listening = server
         .spawn("iperf3", ["-s", "-1", "-p", PORT])
         .context("iperf3 (see .ci/setup)")?;
-    let (seconds, streams_text) = (seconds.to_string(), streams.to_string());
+    let (seconds, streams_text) = (seconds.to_string(), transfer.streams.to_string());
     let address = address.to_string();
     let mut args = vec![
         "-c",
@@ -39,8 +49,11 @@ pub(super) async fn measure(
         &streams_text,
         "-J",
     ];
-    if from_pod {
+    if transfer.from_pod {
         args.push("-R");
+    }
+    if transfer.cubic {
+        args.extend(["-C", "cubic"]);
     }
     // The server needs a moment to listen; how long is the machine's affair.
     let mut last = String::new();
@@ -62,12 +75,7 @@ pub(super) async fn measure(
             tokio::time::timeout(PATIENCE, listening.wait())
                 .await
                 .context("iperf3 -s did not end")??;
-            return Ok(figures(
-                streams,
-                from_pod,
-                rate / 1e9,
-                spent / (bytes * 8.0 / 1e9),
-            ));
+            return Ok(figures(transfer, rate / 1e9, spent / (bytes * 8.0 / 1e9)));
         }
         let error = report.get("error");
         last = error.map(ToString::to_string).unwrap_or_default();
@@ -76,11 +84,29 @@ pub(super) async fn measure(
     bail!("iperf3 to {address}: {last}")
 }
 
-fn figures(streams: u8, from_pod: bool, rate: f64, cost: f64) -> Figures {
-    match (streams, from_pod) {
-        (1, false) => vec![(Column::StreamIn, rate), (Column::CpuIn, cost)],
-        (1, true) => vec![(Column::StreamOut, rate), (Column::CpuOut, cost)],
-        (_, false) => vec![(Column::StreamsIn, rate)],
-        (_, true) => vec![(Column::StreamsOut, rate)],
+fn figures(transfer: Transfer, rate: f64, cost: f64) -> Figures {
+    match transfer {
+        Transfer {
+            cubic: true,
+            from_pod,
+            ..
+        } => {
+            let column = if from_pod {
+                Column::CubicOut
+            } else {
+                Column::CubicIn
+            };
+            vec![(column, rate)]
+        }
+        Transfer {
+            streams: 1,
+            from_pod: false,
+            ..
+        } => vec![(Column::StreamIn, rate), (Column::CpuIn, cost)],
+        Transfer { streams: 1, .. } => vec![(Column::StreamOut, rate), (Column::CpuOut, cost)],
+        Transfer {
+            from_pod: false, ..
+        } => vec![(Column::StreamsIn, rate)],
+        Transfer { .. } => vec![(Column::StreamsOut, rate)],
     }
 }

@@ -26,6 +26,8 @@ const STREAMS: [Column; 4] = [
     Column::StreamsIn,
     Column::StreamsOut,
 ];
+/// Gbit/s.
+const CUBIC: [Column; 2] = [Column::CubicIn, Column::CubicOut];
 /// Packets and round trips.
 const PACKETS: [Column; 5] = [
     Column::Datagrams64,
@@ -47,14 +49,15 @@ const COST: [Column; 4] = [
 pub fn side_by_side(records: &Records, plots: Option<&str>) -> String {
     let settings = &records.settings;
     let mut text = format!(
-        "{}. Medians of {} rounds of {} s (range); bold: ratio to direct.\n\n",
-        records.machine, settings.rounds, settings.seconds
+        "{}. Medians of {} rounds of {} s (one stream and latency, at the base size: {}), with the range; \
+         bold: ratio to direct.\n\n",
+        records.machine, settings.rounds, settings.seconds, settings.close_rounds
     );
     let _ = writeln!(text, "### What was asked for\n\n{}", asked::table(records));
     for (v6, family) in [(false, "IPv4"), (true, "IPv6")] {
         let base = Point::BASE;
         let _ = writeln!(text, "### {family}, {base}\n");
-        for columns in [&STREAMS[..], &PACKETS, &COST] {
+        for columns in [&STREAMS[..], &CUBIC, &PACKETS, &COST] {
             let _ = writeln!(text, "{}", table::of(records, base, v6, columns));
         }
         if !v6 && let Some(folder) = plots {
@@ -173,6 +176,7 @@ mod tests {
             cores: 2,
             kernel: "6.18".to_owned(),
             memory: 8,
+            congestion_control: "cubic".to_owned(),
             day: "2026-11-21".to_owned(),
         };
         let settings = Settings::new(Effort::Quick, &[]);
