@@ -9,7 +9,6 @@ use std::io;
 use std::sync::Arc;
 
 use anyhow::Context;
-use futures::FutureExt;
 use sidewall::engine::Policy;
 use sidewall::flow::{Counters, FlowKey, Millis};
 use sidewall::net::Direction;
@@ -107,8 +106,8 @@ impl<Q: Queue> Pump<Q> {
         if self.waits.is_some() {
             return Ok(self.waits.take());
         }
-        let read = self.queue.recv(&mut self.frame).now_or_never();
-        read.transpose().context("reading from the TUN device")
+        let read = self.queue.try_recv(&mut self.frame);
+        read.context("reading from the TUN device")
     }
 
     /// Handles one frame. Nothing that it contains is an error here: a verdict it gets. Tells

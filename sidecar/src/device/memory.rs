@@ -66,14 +66,21 @@ impl Wire {
 impl Queue for MemoryQueue {
     async fn recv(&self, frame: &mut [u8]) -> io::Result<usize> {
         loop {
-            if let Some(next) = self.0.lock().towards.pop_front() {
-                // A TUN device cuts what does not fit (tun_put_user).
-                let length = next.len().min(frame.len());
-                frame[..length].copy_from_slice(&next[..length]);
+            if let Some(length) = self.try_recv(frame)? {
                 return Ok(length);
             }
             self.0.fed.notified().await;
         }
+    }
+
+    fn try_recv(&self, frame: &mut [u8]) -> io::Result<Option<usize>> {
+        let next = self.0.lock().towards.pop_front();
+        Ok(next.map(|next| {
+            // A TUN device cuts what does not fit (tun_put_user).
+            let length = next.len().min(frame.len());
+            frame[..length].copy_from_slice(&next[..length]);
+            length
+        }))
     }
 
     fn try_send(&self, frame: &[u8]) -> io::Result<()> {

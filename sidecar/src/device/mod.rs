@@ -27,6 +27,12 @@ pub trait Queue {
     /// When the device is gone or broken.
     fn recv(&self, frame: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
 
+    /// Reads a frame if there is one.
+    ///
+    /// # Errors
+    /// When the device is gone or broken.
+    fn try_recv(&self, frame: &mut [u8]) -> io::Result<Option<usize>>;
+
     /// Writes a frame, or fails at once when the kernel cannot take it.
     ///
     /// # Errors

@@ -62,6 +62,14 @@ impl<Q: Queue + Sync, W: Write + Send> Queue for PcapTap<Q, W> {
         Ok(length)
     }
 
+    fn try_recv(&self, frame: &mut [u8]) -> io::Result<Option<usize>> {
+        let length = self.queue.try_recv(frame)?;
+        if let Some(length) = length {
+            self.tap(&frame[..length]);
+        }
+        Ok(length)
+    }
+
     fn try_send(&self, frame: &[u8]) -> io::Result<()> {
         self.tap(frame);
         self.queue.try_send(frame)

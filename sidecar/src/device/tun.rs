@@ -190,6 +190,15 @@ impl Queue for TunQueue {
         self.0.recv(frame).await
     }
 
+    // The device itself is asked, and not the runtime, which knows after a system call of its own.
+    fn try_recv(&self, frame: &mut [u8]) -> io::Result<Option<usize>> {
+        match self.0.try_recv(frame) {
+            Ok(length) => Ok(Some(length)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn try_send(&self, frame: &[u8]) -> io::Result<()> {
         self.0.try_send(frame).map(drop)
     }
