@@ -38,7 +38,7 @@ demo: setup
 ## real hubble where Go is installed
 test: setup kubernetes hubble
 	$(CARGO) build --workspace --locked
-	$(CARGO) test --workspace --locked
+	$(CARGO) test --workspace --locked --no-fail-fast
 	./target/debug/sidewall demo --tour --color never
 
 ## conformance: every case of Kubernetes' own end-to-end suite with real pods, over the lab's API server and over a real

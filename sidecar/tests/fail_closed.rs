@@ -10,8 +10,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use sidewall::net::Direction::{Egress, Ingress};
-use sidewall::verdict::{Reason, Verdict};
+use sidewall::verdict::{Because, Reason, Verdict};
 use sidewall_sidecar::config::OnBlock;
+use sidewall_sidecar::counters::KINDS;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use common::Net;
@@ -119,12 +120,12 @@ fn a_process_in_the_pod_cannot_pose_as_the_network() {
     let next_to_the_pod = SocketAddr::new(Ipv4Addr::new(10, 77, 0, 9).into(), to.port());
     send_raw(&world.pod, Some("sw-in"), &forged, next_to_the_pod);
     guard.expect(Egress, Verdict::Block(Reason::ForeignSource));
-    let ingress = sidewall_sidecar::counters::KINDS.map(|kind| guard.packets(Ingress, kind));
-    assert_eq!(
-        ingress.iter().sum::<u64>(),
-        0,
-        "nothing counts as having come from the network"
-    );
+    // But for what the far kernel itself may say at any time: IPv6 looks after its neighbours.
+    let upkeep = Verdict::Allow(Because::NeighbourDiscovery);
+    for kind in KINDS.into_iter().filter(|kind| *kind != upkeep) {
+        let ingress = guard.packets(Ingress, kind);
+        assert_eq!(ingress, 0, "{kind:?} as if it had come from the network");
+    }
 }
 
 #[test]
